@@ -6,6 +6,7 @@ pub mod container;
 pub mod error;
 pub mod limits;
 pub mod sample;
+pub mod sync;
 pub mod time;
 pub mod track;
 

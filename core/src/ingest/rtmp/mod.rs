@@ -1,27 +1,37 @@
 //! Gets RTMP connections.
 //! Gives publications: every publisher's tracks and samples.
+//!
+//! A sample comes down this way: `server` accepts, `session` reads the socket, `connection` is the
+//! protocol without I/O: `handshake`, `chunks` (bytes to messages), `commands` (who publishes what),
+//! `flv_tags` and `tracks` (messages to samples).
 
-use std::net::SocketAddr;
+mod admission;
+mod amf0;
+mod chunks;
+mod clock;
+mod commands;
+mod connection;
+mod flv_tags;
+mod handshake;
+mod limits;
+mod log_limit;
+mod message;
+mod names;
+mod pace;
+mod reader;
+mod replies;
+mod server;
+mod session;
+mod tracks;
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+#[cfg(test)]
+mod tests;
 
-use super::SharedGate;
-use crate::media::Result;
+pub use server::{bind, serve};
 
-/// Accepts publishers on `listener` until `stop` fires, then closes what is open (each session ends
-/// as `EngineStopped`) and returns when the last connection is gone.
-///
-/// # Errors
-/// `Io` where the listener itself fails for good; a failing connection only ends itself.
-pub async fn serve(_listener: TcpListener, _gate: SharedGate, _stop: CancellationToken) -> Result<()> {
-    todo!()
-}
-
-/// Binds the RTMP listener (`host:port`, port 0 for a free one) and tells its address.
-///
-/// # Errors
-/// `Io` and the like, naming the address.
-pub async fn bind(_address: &str) -> Result<(TcpListener, SocketAddr)> {
-    todo!()
+/// The protocol without I/O, for fuzzing; no part of the stable API.
+#[doc(hidden)]
+pub mod sans_io {
+    pub use super::commands::Ask;
+    pub use super::connection::{Action, Connection};
 }

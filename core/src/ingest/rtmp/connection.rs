@@ -1,0 +1,321 @@
+//! Gets the bytes of one RTMP connection and the time, from the task that owns the socket.
+//! Gives what they ask for, one action at a time, and the bytes to write back. Does no I/O itself.
+
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::amf0::{self, Value};
+use super::chunks::Dechunker;
+use super::commands::{Ask, Commands, Event};
+use super::handshake::ServerHandshake;
+use super::limits::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, MAX_METADATA_BYTES, PUBLISH_TIMEOUT};
+use super::log_limit::LogLimit;
+use super::message::{Aggregate, Message, message_type};
+use super::reader::Reader;
+use super::replies::Replies;
+use super::tracks::{Media, Tracks};
+use crate::media::{Error, ErrorKind, Result, Sample, TrackConfig};
+
+/// Received bytes between two acknowledgements where the peer names no window.
+const DEFAULT_WINDOW_BYTES: u64 = 2_500_000;
+
+/// What a connection wants done, in the order in which the peer caused it.
+#[derive(Debug)]
+pub enum Action {
+    /// A publish is asked for: [`Connection::accept`] or [`Connection::refuse`] is to be called next.
+    Publish(Ask),
+    /// A track appeared or has a new configuration.
+    Track(TrackConfig),
+    /// The publisher told facts of itself.
+    Facts(Map<String, serde_json::Value>),
+    /// A sample of the publication.
+    Sample(Sample),
+    /// The publisher ended the publication. Another publish may follow.
+    Unpublish,
+}
+
+/// One RTMP connection: handshake, chunks, commands, media.
+///
+/// Time is an argument, measured from the accept of the connection, and never goes back. After an
+/// error the connection is to be closed; what was handed out before stays valid.
+pub struct Connection {
+    handshake: Option<Box<ServerHandshake>>,
+    chunks: Dechunker,
+    aggregate: Option<Aggregate>,
+    commands: Commands,
+    replies: Replies,
+    tracks: Option<Tracks>,
+    /// A sample whose track was handed out just before.
+    sample: Option<Sample>,
+    received_bytes: u64,
+    acknowledged_bytes: u64,
+    window_bytes: u64,
+    deadline: Duration,
+    stray: LogLimit,
+    bad_facts: LogLimit,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            handshake: Some(Box::new(ServerHandshake::new())),
+            chunks: Dechunker::default(),
+            aggregate: None,
+            commands: Commands::new(),
+            replies: Replies::new(),
+            tracks: None,
+            sample: None,
+            received_bytes: 0,
+            acknowledged_bytes: 0,
+            window_bytes: DEFAULT_WINDOW_BYTES,
+            deadline: HANDSHAKE_TIMEOUT,
+            stray: LogLimit::default(),
+            bad_facts: LogLimit::default(),
+        }
+    }
+}
+
+impl Connection {
+    /// Takes bytes off the front of `input` until they cause an action; `None` when all are taken
+    /// and caused nothing more. To be called again with the rest after every action.
+    ///
+    /// # Errors
+    /// `Malformed` or `LimitExceeded` where the peer breaks the protocol or meets a limit.
+    pub fn handle(&mut self, input: &mut &[u8], now: Duration) -> Result<Option<Action>> {
+        let before = input.len();
+        let result = self.next_action(input, now);
+        self.received_bytes += (before - input.len()) as u64;
+        if matches!(result, Ok(None)) {
+            self.acknowledge()?;
+        }
+        result
+    }
+
+    fn next_action(&mut self, input: &mut &[u8], now: Duration) -> Result<Option<Action>> {
+        if let Some(sample) = self.sample.take() {
+            return Ok(Some(Action::Sample(sample)));
+        }
+        loop {
+            if self.commands.is_closing() {
+                *input = &[];
+                return Ok(None);
+            }
+            if self.commands.is_asking() {
+                return Ok(None);
+            }
+            if let Some(handshake) = &mut self.handshake {
+                if input.is_empty() {
+                    return Ok(None);
+                }
+                let (answer, is_over) = handshake.next(input)?;
+                self.replies.raw(&answer);
+                if is_over {
+                    self.handshake = None;
+                    self.deadline = now.saturating_add(PUBLISH_TIMEOUT);
+                }
+                continue;
+            }
+            let message = match self.next_part()? {
+                Some(part) => part,
+                None => match self.chunks.next(input)? {
+                    Some(message) => message,
+                    None => return Ok(None),
+                },
+            };
+            if let Some(action) = self.on_message(message, now)? {
+                return Ok(Some(action));
+            }
+        }
+    }
+
+    /// Lets the publisher in.
+    ///
+    /// # Errors
+    /// `InvalidState` where no publish was asked for.
+    pub fn accept(&mut self, now: Duration) -> Result<()> {
+        self.commands.decide(Ok(()), &mut self.replies)?;
+        self.chunks.set_publishing(true);
+        self.tracks = Some(Tracks::default());
+        self.deadline = now.saturating_add(IDLE_TIMEOUT);
+        Ok(())
+    }
+
+    /// Does not let the publisher in, says why, and closes the connection.
+    ///
+    /// # Errors
+    /// `InvalidState` where no publish was asked for.
+    pub fn refuse(&mut self, sentence: &str) -> Result<()> {
+        self.commands.decide(Err(sentence), &mut self.replies)
+    }
+
+    /// Ends the connection from our side: the peer is told in the bytes that are left to write.
+    ///
+    /// # Errors
+    /// `LimitExceeded` where the peer has not read earlier answers.
+    pub fn close(&mut self) -> Result<()> {
+        self.tracks = None;
+        self.commands.close(&mut self.replies)
+    }
+
+    /// Whether the connection is to be closed once all is written.
+    pub fn is_closing(&self) -> bool {
+        self.commands.is_closing()
+    }
+
+    /// Whether a publication is open.
+    pub fn is_publishing(&self) -> bool {
+        self.commands.is_publishing()
+    }
+
+    /// When the peer's patience with us, or ours with the peer, runs out unless it says something.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The bytes that are to be written.
+    pub fn output(&self) -> &[u8] {
+        self.replies.waiting()
+    }
+
+    /// Says that the first `len` bytes of [`Connection::output`] were written.
+    pub fn written(&mut self, len: usize) {
+        self.replies.written(len);
+    }
+
+    /// Memory that incomplete messages hold, in bytes.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.chunks.held_bytes()
+    }
+
+    fn next_part(&mut self) -> Result<Option<Message>> {
+        let part = match &mut self.aggregate {
+            Some(aggregate) => aggregate.next()?,
+            None => return Ok(None),
+        };
+        if part.is_none() {
+            self.aggregate = None;
+        }
+        Ok(part)
+    }
+
+    fn on_message(&mut self, message: Message, now: Duration) -> Result<Option<Action>> {
+        match message.type_id {
+            message_type::VIDEO | message_type::AUDIO => Ok(self.on_media(message, now)),
+            message_type::COMMAND_AMF0 => self.on_command(&message.payload, message.stream_id, now),
+            message_type::COMMAND_AMF3 => self.on_command(after_format(&message.payload), message.stream_id, now),
+            message_type::DATA_AMF0 => Ok(self.on_data(&message.payload, now)),
+            message_type::DATA_AMF3 => Ok(self.on_data(after_format(&message.payload), now)),
+            message_type::AGGREGATE => {
+                self.aggregate = Some(Aggregate::new(message));
+                Ok(None)
+            }
+            message_type::USER_CONTROL => self.on_user_control(&message.payload).map(|()| None),
+            message_type::WINDOW_ACK_SIZE => {
+                if let Some(bytes @ 1..) = Reader::new(&message.payload).u32() {
+                    self.window_bytes = u64::from(bytes);
+                }
+                Ok(None)
+            }
+            // Acknowledgements and bandwidth do not matter to one who sends nothing; shared objects
+            // are not served.
+            _ => Ok(None),
+        }
+    }
+
+    /// Audio and video of a connection belong to its one publication, whatever their message
+    /// stream: some encoders do not send on the stream that they published on.
+    fn on_media(&mut self, message: Message, now: Duration) -> Option<Action> {
+        let Some(tracks) = &mut self.tracks else {
+            if let Some(held_back) = self.stray.admit(now) {
+                tracing::warn!(held_back, "media came without a publish and was left out");
+            }
+            return None;
+        };
+        self.deadline = now.saturating_add(IDLE_TIMEOUT);
+        let Media { track, sample } = match message.type_id {
+            message_type::VIDEO => tracks.on_video(message.timestamp_ms, message.payload, now),
+            _ => tracks.on_audio(message.timestamp_ms, message.payload, now),
+        };
+        match track {
+            Some(track) => {
+                self.sample = sample;
+                Some(Action::Track(track))
+            }
+            None => sample.map(Action::Sample),
+        }
+    }
+
+    fn on_command(&mut self, payload: &[u8], stream_id: u32, now: Duration) -> Result<Option<Action>> {
+        let values = amf0::decode(payload)?;
+        match self.commands.on_command(&values, stream_id, &mut self.replies)? {
+            Some(Event::Publish(ask)) => Ok(Some(Action::Publish(ask))),
+            Some(Event::Unpublish) => {
+                self.tracks = None;
+                self.chunks.set_publishing(false);
+                self.deadline = now.saturating_add(IDLE_TIMEOUT);
+                Ok(Some(Action::Unpublish))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// `onMetaData`, with or without `@setDataFrame` before it. Facts are no media: broken ones are
+    /// left out, and the stream goes on.
+    fn on_data(&mut self, payload: &[u8], now: Duration) -> Option<Action> {
+        self.tracks.as_ref()?;
+        let values = if payload.len() > MAX_METADATA_BYTES {
+            Err(
+                Error::new(ErrorKind::LimitExceeded, "read stream metadata", "it is too long")
+                    .with("length_bytes", payload.len())
+                    .with("limit_bytes", MAX_METADATA_BYTES),
+            )
+        } else {
+            amf0::decode(payload)
+        };
+        let values = match values {
+            Ok(values) => values,
+            Err(error) => {
+                if let Some(held_back) = self.bad_facts.admit(now) {
+                    tracing::warn!(%error, held_back, "a data message was left out");
+                }
+                return None;
+            }
+        };
+        let mut values = values
+            .into_iter()
+            .skip_while(|value| value.as_str() == Some("@setDataFrame"));
+        if values.next()?.as_str() != Some("onMetaData") {
+            return None;
+        }
+        match values.next()? {
+            Value::Object(properties) => Some(Action::Facts(amf0::properties_to_json(properties))),
+            _ => None,
+        }
+    }
+
+    /// Section 7.1.7: a ping is answered, the rest is for players.
+    fn on_user_control(&mut self, payload: &[u8]) -> Result<()> {
+        const PING_REQUEST: u16 = 6;
+        let mut reader = Reader::new(payload);
+        match (reader.u16(), reader.u32()) {
+            (Some(PING_REQUEST), Some(time)) => self.replies.pong(time),
+            _ => Ok(()),
+        }
+    }
+
+    /// At most once an input, so that a window of one byte does not multiply our answers.
+    fn acknowledge(&mut self) -> Result<()> {
+        if self.handshake.is_some() || self.received_bytes - self.acknowledged_bytes < self.window_bytes {
+            return Ok(());
+        }
+        self.acknowledged_bytes = self.received_bytes;
+        self.replies.acknowledge(self.received_bytes)
+    }
+}
+
+/// The values of an AMF3 message: encoders that announce AMF3 send AMF0 behind a format byte of 0.
+fn after_format(payload: &[u8]) -> &[u8] {
+    payload.strip_prefix(&[0]).unwrap_or(payload)
+}

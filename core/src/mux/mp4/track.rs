@@ -1,0 +1,229 @@
+//! Gets a track's configurations and timestamps.
+//! Gives its sample entries, its times in whole ticks of its own timescale, and its sample tables.
+
+use super::fragment::Queued;
+use super::index::Index;
+use super::sample_entry;
+use crate::media::{
+    CodecConfig, Error, ErrorKind, Result, Rounding, Sample, Timescale, Timestamp, TrackConfig, TrackId, TrackKind,
+    limits::MAX_SAMPLE_BYTES,
+};
+
+/// A track of the file.
+pub(super) struct Track {
+    pub(super) id: TrackId,
+    /// Its number in the file, from 1.
+    pub(super) number: u32,
+    pub(super) kind: TrackKind,
+    pub(super) codec: &'static str,
+    pub(super) timescale: Timescale,
+    /// Width and height of the pictures as shown, in 1/65536 pixels.
+    pub(super) shown_size: (u32, u32),
+    /// Sample entry boxes, in the order of `stsd`.
+    pub(super) entries: Vec<Vec<u8>>,
+    /// The sample entry of the next sample, from 1.
+    pub(super) entry: u32,
+    /// How many of the first entries have samples.
+    pub(super) entries_used: u32,
+    /// How many of the first entries the `moov` in the file has, 0 where the track is not in it.
+    pub(super) entries_in_file: u32,
+    /// Ticks of one frame by the codec's headers, 0 where they do not tell.
+    pub(super) nominal: u32,
+    /// Ticks which the last sample written lasts as far as one can tell without the next one.
+    pub(super) tail: u32,
+    /// Decode time of the first sample that came, written or not: with it the track is in the file.
+    pub(super) first_dts: Option<i64>,
+    /// Decode time of the last sample that came.
+    last_dts: i64,
+    pub(super) index: Index,
+}
+
+impl Track {
+    /// # Errors
+    /// `Unsupported` where MP4 has no sample entry for the codec.
+    pub(super) fn new(number: u32, config: &TrackConfig) -> Result<Self> {
+        let mut track = Self::bare(number, config.kind(), config.timescale);
+        track.id = config.id;
+        track.codec = config.codec.name();
+        track.entries.push(sample_entry::encode(&config.codec)?);
+        track.describe(&config.codec);
+        Ok(track)
+    }
+
+    /// A track as it is before its codec is known.
+    pub(super) fn bare(number: u32, kind: TrackKind, timescale: Timescale) -> Self {
+        Self {
+            id: TrackId(number),
+            number,
+            kind,
+            codec: "",
+            timescale,
+            shown_size: (0, 0),
+            entries: Vec::new(),
+            entry: 1,
+            entries_used: 0,
+            entries_in_file: 0,
+            nominal: 0,
+            tail: 0,
+            first_dts: None,
+            last_dts: 0,
+            index: Index::default(),
+        }
+    }
+
+    /// Bytes which its sample entries would take once [`Self::change`] took `entry`.
+    pub(super) fn entries_len_with(&self, entry: &[u8]) -> u64 {
+        let kept = self.entries.len() - usize::from(self.last_entry_is_unused());
+        let kept: u64 = self.entries.iter().take(kept).map(|entry| entry.len() as u64).sum();
+        kept + entry.len() as u64
+    }
+
+    /// Bytes of its sample entries.
+    pub(super) fn entries_len(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.len() as u64).sum()
+    }
+
+    /// Whether `entry` is one of its sample entries.
+    pub(super) fn has_entry(&self, entry: &[u8]) -> bool {
+        self.entries.iter().any(|known| known == entry)
+    }
+
+    /// Takes a new configuration for the next samples. A configuration without a sample gives way to
+    /// the next, so that a publisher who repeats headers endlessly makes no file grow.
+    ///
+    /// # Errors
+    /// `Unsupported` where the codec is another one: that is another track.
+    pub(super) fn change(&mut self, config: &TrackConfig, entry: Vec<u8>) -> Result<()> {
+        if config.codec.name() != self.codec {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "change a track's configuration",
+                "an MP4 track keeps its codec",
+            )
+            .with("from", self.codec)
+            .with("to", config.codec.name()));
+        }
+        if !self.has_entry(&entry) {
+            if self.last_entry_is_unused() {
+                self.entries.pop();
+            }
+            self.entries.push(entry);
+            self.entry = self.entries.len() as u32;
+        } else if let Some(known) = self.entries.iter().position(|known| *known == entry) {
+            self.entry = known as u32 + 1;
+        }
+        self.describe(&config.codec);
+        Ok(())
+    }
+
+    fn last_entry_is_unused(&self) -> bool {
+        (self.entries_used as usize) < self.entries.len()
+    }
+
+    /// Takes what is not in the sample entry from the codec's headers.
+    fn describe(&mut self, codec: &CodecConfig) {
+        let ticks = |count: u32, per_second: u32| {
+            let scale = Timescale::new(per_second)?;
+            let ticks = Timestamp::new(i64::from(count), scale).rescale(self.timescale, Rounding::Nearest);
+            u32::try_from(ticks.ok()?.ticks()).ok()
+        };
+        self.nominal = match codec {
+            CodecConfig::H264(config) => config.frame_rate.and_then(|(frames, seconds)| ticks(seconds, frames)),
+            CodecConfig::Aac(config) => ticks(config.frame_samples, config.sample_rate),
+            CodecConfig::Mp3(config) => ticks(config.frame_samples, config.sample_rate),
+        }
+        .unwrap_or(0);
+        if let CodecConfig::H264(config) = codec {
+            let (horizontal, vertical) = config.sample_aspect_ratio;
+            let stretched = (u64::from(config.width) << 16) * u64::from(horizontal.max(1)) / u64::from(vertical.max(1));
+            let whole = |fixed: u64| u32::try_from(fixed).unwrap_or(u32::MAX);
+            self.shown_size = (whole(stretched), whole(u64::from(config.height) << 16));
+        }
+    }
+
+    /// The sample in ticks of the track. Absolute times are rescaled, so rounding never adds up.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where decode times do not rise, `LimitExceeded` where a time or the size does
+    /// not fit its field; the track is as before then.
+    pub(super) fn queue(&mut self, sample: &Sample) -> Result<Queued> {
+        let limit = |message| Error::new(ErrorKind::LimitExceeded, "add a sample to an MP4", message);
+        let dts = sample.dts.rescale(self.timescale, Rounding::Nearest)?.ticks();
+        let pts = sample.pts.rescale(self.timescale, Rounding::Nearest)?.ticks();
+        if sample.data.len() > MAX_SAMPLE_BYTES {
+            return Err(limit("the sample is too long")
+                .with("bytes", sample.data.len())
+                .with("most_bytes", MAX_SAMPLE_BYTES));
+        }
+        if sample.data.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                "add a sample to an MP4",
+                "the sample is empty",
+            ));
+        }
+        if self.first_dts.is_some() {
+            if dts <= self.last_dts {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "add a sample to an MP4",
+                    "decode times have to rise",
+                )
+                .with("dts", dts)
+                .with("last_dts", self.last_dts)
+                .with("timescale", self.timescale.get()));
+            }
+            if u32::try_from(dts.saturating_sub(self.last_dts)).is_err() {
+                return Err(limit("the gap before the sample is too long")
+                    .with("dts", dts)
+                    .with("last_dts", self.last_dts));
+            }
+        } else if dts.unsigned_abs() > MAX_TICKS {
+            return Err(limit("the first decode time is too far from 0").with("dts", dts));
+        }
+        let offset = pts.checked_sub(dts).and_then(|offset| i32::try_from(offset).ok());
+        let offset = offset.ok_or_else(|| {
+            limit("presentation and decode time are too far apart")
+                .with("pts", pts)
+                .with("dts", dts)
+        })?;
+        self.first_dts.get_or_insert(dts);
+        self.last_dts = dts;
+        self.entries_used = self.entries_used.max(self.entry);
+        Ok(Queued {
+            dts,
+            offset,
+            key: sample.key,
+            data: sample.data.clone(),
+        })
+    }
+
+    /// Ticks which the last of some samples lasts when the next one is not there yet: a frame of
+    /// sound; of pictures the step `before` it, the rate of the headers, or a 25th of a second.
+    pub(super) fn last_duration(&self, before: Option<i64>) -> u32 {
+        let measured = match self.kind {
+            TrackKind::Audio => None,
+            TrackKind::Video => before.and_then(|step| u32::try_from(step).ok()),
+        };
+        match measured.unwrap_or(self.nominal) {
+            0 => (self.timescale.get() / 25).max(1),
+            ticks => ticks,
+        }
+    }
+
+    /// What a fragment adds to decode times, so that none is negative: a `tfdt` has no sign. The edit
+    /// list of the growing file takes it off again.
+    pub(super) fn shift(&self) -> i64 {
+        self.first_dts.map_or(0, |first| (-first).max(0))
+    }
+
+    /// A duration in ticks of the track as ticks of `scale`, rounded to the nearest.
+    pub(super) fn in_scale(&self, ticks: i64, scale: Timescale) -> u64 {
+        let rescaled = Timestamp::new(ticks, self.timescale).rescale(scale, Rounding::Nearest);
+        rescaled.map_or(0, |time| u64::try_from(time.ticks()).unwrap_or(0))
+    }
+}
+
+/// Farthest that the first decode time may lie from 0, in ticks: 3,257 years of 90 kHz, and far from
+/// where sums of times overflow 64 bits.
+pub(super) const MAX_TICKS: u64 = 1 << 53;

@@ -1,14 +1,18 @@
 //! Gets a recording's bytes.
 //! Gives a growing file: made, synced by an interval, committed under its final name, or kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
-use super::{File, FileSystem, Folder, OnExisting};
-use crate::media::Result;
+use super::commit::{partial_name, remove_durably};
+use super::leftovers::reason_name;
+use super::note::{Note, Receipt, growing_name, note_name};
+use super::{File, FileSystem, Folder, check_name, write_whole};
+use crate::media::{Error, ErrorKind, Result};
 
 /// The two folders of an engine, held open.
 #[derive(Debug)]
@@ -24,16 +28,70 @@ impl Folders {
     ///
     /// # Errors
     /// As [`FileSystem::folder`].
-    pub fn open(_fs: &dyn FileSystem, _tmp: &std::path::Path, _finished: &std::path::Path) -> Result<Arc<Self>> {
-        todo!()
+    pub fn open(fs: &dyn FileSystem, tmp: &Path, finished: &Path) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            tmp: fs.folder(tmp)?,
+            finished: fs.folder(finished)?,
+        }))
+    }
+
+    /// Syncs both, once where they are the same.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.finished.sync()?;
+        if self.tmp.path() == self.finished.path() {
+            return Ok(());
+        }
+        self.tmp.sync()
     }
 }
 
+/// What a growing file may still be asked.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Everything.
+    Growing,
+    /// Nothing more: a write or a sync failed, and what the file holds is unknown until it is read.
+    Broken { kind: ErrorKind, message: String },
+    /// Nothing more: it is in the record folder.
+    Committed,
+}
+
+/// What was written and is not on stable storage yet.
+#[derive(Debug)]
+enum Unsynced {
+    Nothing,
+    /// Since a moment that the first `tick` afterwards tells.
+    Bytes {
+        since: Option<Duration>,
+    },
+}
+
 /// A file that grows: `{recording_id}-{part}.{extension}.growing`, with `{...}.growing.json` beside
-/// it, which keeps what recovery has to know.
+/// it, which keeps what recovery has to know. Both are locked while this lives.
+///
+/// Dropping it at any moment, like a crash, leaves both files for [`super::leftovers::leftovers`].
+///
+/// What holds after an error:
+/// - `append` with `DiskFull` or `LimitExceeded`: the file is as before the call, [`GrowingFile::len`]
+///   is unchanged, and everything goes on working; in particular it can be finished in place and
+///   committed, which takes no new block. Where the file could not be cut back, as any other error.
+/// - `insert_range` with `DiskFull` and the length unchanged: likewise.
+/// - any other failed `append`, `write_at`, `insert_range`, `truncate` or sync (by `tick`, `barrier`
+///   or `commit`): the file is broken. What reached the disk is unknown, and a second sync would say
+///   nothing about the lost bytes, so each later call fails with the kind of the first error. The file
+///   stays for recovery.
+/// - `commit`: see there.
 #[derive(Debug)]
 pub struct GrowingFile {
-    _file: Box<dyn File>,
+    pub(super) folders: Arc<Folders>,
+    pub(super) stem: String,
+    pub(super) file: Box<dyn File>,
+    pub(super) note: Note,
+    pub(super) facts: Option<Value>,
+    pub(super) len: u64,
+    pub(super) state: State,
+    unsynced: Unsynced,
+    sync_interval: Duration,
 }
 
 /// A finished file under its final name.
@@ -52,40 +110,279 @@ impl GrowingFile {
     /// entries are on stable storage when it returns. `sync_interval` of zero never syncs by itself.
     ///
     /// # Errors
-    /// As [`Folder::create`].
-    pub fn create(
-        _folders: &Arc<Folders>,
-        _stem: &str,
-        _note: &serde_json::Value,
-        _sync_interval: Duration,
-    ) -> Result<Self> {
-        todo!()
+    /// As [`Folder::create`]; `NotFound` where the path of one of the folders leads to it no more
+    /// (removed, moved, unmounted), which opening [`Folders`] again may mend; `LimitExceeded` for a
+    /// note above 64 KiB; `InvalidArgument` for a stem that is no single component or so long that the
+    /// names made of it (36 bytes more) do not fit. Nothing is left behind then but what recovery cleans up.
+    pub fn create(folders: &Arc<Folders>, stem: &str, note: &Value, sync_interval: Duration) -> Result<Self> {
+        // The longest name that is ever made of it is the one under which the reason is written.
+        let longest = partial_name(&reason_name(stem));
+        check_name("make a growing file", &longest, folders.tmp.max_name_bytes())?;
+        folders.tmp.check()?;
+        folders.finished.check()?;
+        let held = Note::create(&*folders.tmp, stem, note)?;
+        let made = folders.tmp.create(&growing_name(stem)).and_then(|file| {
+            folders.tmp.sync()?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => Ok(Self::held(folders, stem, file, held, 0, sync_interval)),
+            Err(error) => {
+                if error.kind() != ErrorKind::AlreadyExists {
+                    let _ = folders.tmp.remove(&growing_name(stem));
+                }
+                let _ = folders.tmp.remove(&note_name(stem));
+                Err(error)
+            }
+        }
+    }
+
+    /// A growing file whose files are open and locked.
+    pub(super) fn held(
+        folders: &Arc<Folders>,
+        stem: &str,
+        file: Box<dyn File>,
+        note: Note,
+        len: u64,
+        sync_interval: Duration,
+    ) -> Self {
+        Self {
+            folders: Arc::clone(folders),
+            stem: stem.to_owned(),
+            file,
+            note,
+            facts: None,
+            len,
+            state: State::Growing,
+            unsynced: Unsynced::Nothing,
+            sync_interval,
+        }
+    }
+
+    /// What it was named by when it was made.
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// Where it lies while it grows.
+    pub fn path(&self) -> PathBuf {
+        self.folders.tmp.path().join(growing_name(&self.stem))
+    }
+
+    /// The length in bytes: where the next append lands. After a failed append that was undone it is
+    /// what it was before.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Syncs where the interval has passed since the first unsynced write. `now` is any monotonic
     /// clock, the same for every call.
     ///
-    /// # Errors
-    /// As [`File::sync_data`].
-    pub fn tick(&mut self, _now: Duration) -> Result<()> {
-        todo!()
-    }
-
-    /// Appends.
+    /// The writes take no clock: the first `tick` after a write notes the time for it, so call it
+    /// after each batch of writes and at least as often as the interval; what a power cut may take is
+    /// then the interval plus the time between two ticks.
     ///
     /// # Errors
-    /// As [`File::write_all_at`].
-    pub fn append(&mut self, _buffers: &mut Vec<Bytes>) -> Result<()> {
-        todo!()
+    /// As [`File::sync_data`]; the file is broken then.
+    pub fn tick(&mut self, now: Duration) -> Result<()> {
+        if self.sync_interval.is_zero() {
+            return Ok(());
+        }
+        let Unsynced::Bytes { since } = &mut self.unsynced else {
+            return Ok(());
+        };
+        let since = *since.get_or_insert(now);
+        if now.saturating_sub(since) < self.sync_interval {
+            return Ok(());
+        }
+        self.barrier()
     }
 
-    /// Makes the file appear in the record folder as `name`: sync, rename (or copy and rename where
-    /// the folders lie on different file systems, or where `front` replaces the beginning), sync of
-    /// both folders; the note goes last.
+    /// Appends all of `buffers` in order and leaves `buffers` empty with its capacity kept.
     ///
     /// # Errors
-    /// `AlreadyExists`, `DiskFull`, `Io`; the growing file is kept for recovery then.
-    pub fn commit(self, _name: &str, _front: Option<(&[u8], u64)>, _on_existing: OnExisting) -> Result<Committed> {
-        todo!()
+    /// As [`File::write_all_at`]; `buffers` is unchanged then.
+    pub fn append(&mut self, buffers: &mut Vec<Bytes>) -> Result<()> {
+        self.usable("append to a growing file")?;
+        let bytes: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        if bytes > 0 {
+            if let Err(error) = self.file.write_all_at(self.len, buffers) {
+                let refused = matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::LimitExceeded);
+                if refused && self.file.set_len(self.len).is_ok() {
+                    self.written();
+                    return Err(error);
+                }
+                return Err(self.broken(error));
+            }
+            self.len += bytes;
+            self.written();
+        }
+        buffers.clear();
+        Ok(())
+    }
+
+    /// Overwrites bytes that are there already. Takes no new block of the disk.
+    ///
+    /// # Errors
+    /// As [`File::overwrite_at`], the file is broken then; `InvalidArgument` past the end.
+    pub fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        const OPERATION: &str = "overwrite a part of a growing file";
+        self.usable(OPERATION)?;
+        if offset.checked_add(data.len() as u64).is_none_or(|end| end > self.len) {
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, OPERATION, "the file ends before")
+                    .with("offset", offset)
+                    .with("length_bytes", data.len())
+                    .with("file_bytes", self.len),
+            );
+        }
+        self.file
+            .overwrite_at(offset, data)
+            .map_err(|error| self.broken(error))?;
+        self.written();
+        Ok(())
+    }
+
+    /// Returns when all that was written before is on stable storage, whatever the interval.
+    ///
+    /// # Errors
+    /// As [`File::sync_data`]; the file is broken then.
+    pub fn barrier(&mut self) -> Result<()> {
+        self.usable("sync a growing file")?;
+        if matches!(self.unsynced, Unsynced::Nothing) {
+            return Ok(());
+        }
+        self.file.sync_data().map_err(|error| self.broken(error))?;
+        self.unsynced = Unsynced::Nothing;
+        Ok(())
+    }
+
+    /// Opens a gap of zeros of `len` bytes at `offset`, moving what follows without copying it. Both
+    /// are multiples of [`GrowingFile::block_size`]. `false`, and nothing done, where the file system
+    /// cannot.
+    ///
+    /// # Errors
+    /// As [`File::insert_range`]; the file is broken then, unless the disk was full and the length
+    /// is unchanged.
+    pub fn insert_range(&mut self, offset: u64, len: u64) -> Result<bool> {
+        self.usable("make room in a growing file")?;
+        match self.file.insert_range(offset, len) {
+            Ok(true) => {
+                self.len += len;
+                self.written();
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(error) => {
+                let refused = error.kind() == ErrorKind::DiskFull;
+                if refused && self.file.len().is_ok_and(|length| length == self.len) {
+                    return Err(error);
+                }
+                Err(self.broken(error))
+            }
+        }
+    }
+
+    /// What `insert_range` works in, in bytes.
+    pub fn block_size(&self) -> u64 {
+        self.file.block_size()
+    }
+
+    /// Fills `buffer` from `offset`. A broken or committed file can still be read.
+    ///
+    /// # Errors
+    /// As [`File::read_at`].
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    /// Cuts the file to `len` bytes; a `len` above its length changes nothing.
+    ///
+    /// # Errors
+    /// As [`File::set_len`]; the file is broken then.
+    pub fn truncate(&mut self, len: u64) -> Result<()> {
+        self.usable("cut a growing file")?;
+        if len >= self.len {
+            return Ok(());
+        }
+        self.file.set_len(len).map_err(|error| self.broken(error))?;
+        self.len = len;
+        self.written();
+        Ok(())
+    }
+
+    /// Keeps `facts` (JSON, some kilobytes) in the note with the next commit, so that the event about
+    /// the finished file can be delivered in full when a crash comes before it. They are left out
+    /// where the disk is full and they need more than the room that was set aside, about 3.5 KB.
+    pub fn set_facts(&mut self, facts: Value) {
+        self.facts = Some(facts);
+    }
+
+    /// What stands for the note after a commit, to be kept until the event about the file is
+    /// delivered; `None` before one.
+    pub fn into_receipt(self) -> Option<Receipt> {
+        matches!(self.state, State::Committed).then(|| Receipt {
+            folders: self.folders,
+            stem: self.stem,
+            note: self.note,
+        })
+    }
+
+    /// Removes it and its note: there is nothing in it that anybody wants.
+    ///
+    /// # Errors
+    /// Those of [`Folder::remove`] and [`Folder::sync`]; `InvalidState` after a commit.
+    pub fn discard(self) -> Result<()> {
+        if matches!(self.state, State::Committed) {
+            return self.usable("discard a growing file");
+        }
+        remove_durably(&self.folders, &growing_name(&self.stem))?;
+        self.folders.tmp.remove(&note_name(&self.stem))
+    }
+
+    /// Leaves it untouched beside `{stem}.growing.reason.txt`, which says `reason`: recovery passes
+    /// over it from now on, until somebody removes that file.
+    ///
+    /// # Errors
+    /// Those of [`Folder::create`], [`File::overwrite_at`] and [`Folder::rename`]; recovery meets the
+    /// file again then.
+    pub fn set_aside(self, reason: &str) -> Result<()> {
+        let name = reason_name(&self.stem);
+        write_whole(&*self.folders.tmp, &name, format!("{reason}\n").as_bytes())
+    }
+
+    /// Fails where the file takes nothing more.
+    pub(super) fn usable(&self, operation: &'static str) -> Result<()> {
+        match &self.state {
+            State::Growing => Ok(()),
+            State::Broken { kind, message } => Err(Error::new(
+                *kind,
+                operation,
+                format!("an earlier call failed: {message}"),
+            )),
+            State::Committed => Err(Error::new(ErrorKind::InvalidState, operation, "it is finished")),
+        }
+        .map_err(|error| error.with("path", self.path().display()))
+    }
+
+    /// Notes that `error` broke the file, and gives it back.
+    pub(super) fn broken(&mut self, error: Error) -> Error {
+        self.state = State::Broken {
+            kind: error.kind(),
+            message: error.to_string(),
+        };
+        error
+    }
+
+    /// Notes that there is something to sync.
+    fn written(&mut self) {
+        if matches!(self.unsynced, Unsynced::Nothing) {
+            self.unsynced = Unsynced::Bytes { since: None };
+        }
     }
 }

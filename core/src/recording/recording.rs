@@ -1,0 +1,631 @@
+//! Gets what its inlet brings: units of one session, and commands. Read this file first.
+//! Gives finished files and reports: opening → timeline → rotation → part (muxer → storage).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use super::clock::Now;
+use super::inlet::{Arrival, Inlet, Told};
+use super::opening::{Opened, Opening};
+use super::part::{End, Part, PartOutcome, PartStart};
+use super::plan::Plan;
+use super::report::{PartEnd, Report, Reporter};
+use super::rotation::{self, PartFacts};
+use super::status::Status;
+use super::timeline::{Break, Timeline, flicks, from_ms, to_ms};
+use super::writers::Job;
+use crate::media::{Error, ErrorKind, Result, Sample, TrackConfig, TrackId, TrackKind, Unit};
+use crate::storage::growing::Folders;
+
+/// How far the next part may run ahead while sound of the last one may still come.
+const CLOSING_MS: i64 = 2000;
+
+/// A picture that has been silent for so long (media time) does not hold up rotation any more.
+const PICTURE_SILENT_MS: i64 = 10_000;
+
+/// How often free space is looked at.
+const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
+
+/// One recording. It lives on one writer thread.
+pub struct Recording {
+    plan: Arc<Plan>,
+    folders: Arc<Folders>,
+    inlet: Arc<Inlet>,
+    status: Arc<Status>,
+    reporter: Arc<dyn Reporter>,
+    arrivals: VecDeque<Arrival>,
+    tracks: Vec<Track>,
+    timeline: Timeline,
+    state: State,
+    /// The part before the current one, while sound that belongs to it may still come.
+    closing: Option<Closing>,
+    pause: Pause,
+    rotate_requested: bool,
+    totals: Totals,
+    free_space_at: Option<Duration>,
+}
+
+enum State {
+    /// It is not clear where to begin.
+    Opening(Opening),
+    /// A part grows.
+    Running(Box<Part>),
+    /// Nothing more will be written.
+    Over,
+}
+
+struct Closing {
+    part: Box<Part>,
+    end: End,
+    /// Audio tracks that have not reached the end.
+    waiting: Vec<TrackId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    No,
+    /// Everything is left out.
+    Yes,
+    /// Everything is left out until a key frame.
+    Ending,
+}
+
+struct Track {
+    config: Arc<TrackConfig>,
+    /// Where its last sample lies on the timeline, in flicks.
+    seen: Option<i64>,
+    last_arrival: Duration,
+    /// Its configuration is not in the part that grows: a new part has to begin with its next key frame.
+    needs_part: bool,
+    /// No part can carry it.
+    unsupported: bool,
+}
+
+#[derive(Default)]
+struct Totals {
+    parts: u32,
+    size_bytes: u64,
+    duration_ms: i64,
+}
+
+impl Recording {
+    /// A recording that begins with what comes next through `inlet`.
+    pub fn new(
+        plan: Arc<Plan>,
+        folders: Arc<Folders>,
+        inlet: Arc<Inlet>,
+        status: Arc<Status>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Self {
+        let opening = Opening::new(plan.fresh, plan.max_audio);
+        Self {
+            plan,
+            folders,
+            inlet,
+            status,
+            reporter,
+            arrivals: VecDeque::new(),
+            tracks: Vec::new(),
+            timeline: Timeline::default(),
+            state: State::Opening(opening),
+            closing: None,
+            pause: Pause::No,
+            rotate_requested: false,
+            totals: Totals::default(),
+            free_space_at: None,
+        }
+    }
+
+    fn told(&mut self, arrival: Arrival, now: Now) -> Result<()> {
+        match arrival.told {
+            Told::Unit(Unit::Track(config)) => self.track(config),
+            Told::Unit(Unit::Sample(sample)) => self.sample(sample, arrival.at, now),
+            Told::Rotate => {
+                self.rotate_requested = true;
+                Ok(())
+            }
+            Told::Pause { keep_gap } => {
+                if matches!(self.state, State::Running(_)) {
+                    self.timeline.pause(keep_gap);
+                }
+                self.pause = Pause::Yes;
+                self.status.update(|facts| facts.paused = true);
+                Ok(())
+            }
+            Told::Resume => {
+                self.pause = Pause::Ending;
+                self.status.update(|facts| facts.paused = false);
+                Ok(())
+            }
+            Told::Stop(reason) => self.stop(reason, now),
+        }
+    }
+
+    fn track(&mut self, config: Arc<TrackConfig>) -> Result<()> {
+        match self.tracks.iter_mut().find(|track| track.config.id == config.id) {
+            Some(track) => track.config = Arc::clone(&config),
+            None => self.tracks.push(Track {
+                config: Arc::clone(&config),
+                seen: None,
+                last_arrival: Duration::ZERO,
+                needs_part: false,
+                unsupported: false,
+            }),
+        }
+        self.timeline.track(&config);
+        match &mut self.state {
+            State::Opening(opening) => {
+                opening.track(&config);
+                Ok(())
+            }
+            State::Running(part) => match part.track(&config) {
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    if let Some(track) = self.tracks.iter_mut().find(|track| track.config.id == config.id) {
+                        track.needs_part = true;
+                    }
+                    Ok(())
+                }
+                result => result,
+            },
+            State::Over => Ok(()),
+        }
+    }
+
+    fn sample(&mut self, sample: Sample, at: Duration, now: Now) -> Result<()> {
+        if self.pause != Pause::No && !self.pause_ends_with(&sample)? {
+            self.drop_samples(sample.track, "paused", 1);
+            return Ok(());
+        }
+        match &mut self.state {
+            State::Opening(opening) => match opening.sample(sample, at) {
+                Some(opened) => self.open(opened, now),
+                None => Ok(()),
+            },
+            State::Running(_) => self.place(sample, at, now),
+            State::Over => Ok(()),
+        }
+    }
+
+    /// Whether a pause is over with this sample: resumed, and decoding can start at it.
+    fn pause_ends_with(&mut self, sample: &Sample) -> Result<bool> {
+        let can_begin = self.kind(sample.track) == Some(TrackKind::Video) || !self.has_picture();
+        if self.pause == Pause::Ending && sample.key && can_begin {
+            self.timeline.resume(sample)?;
+            self.pause = Pause::No;
+        }
+        Ok(self.pause == Pause::No)
+    }
+
+    /// The beginning is known: makes the first part and takes what was held.
+    fn open(&mut self, opened: Opened, now: Now) -> Result<()> {
+        self.timeline.begin(opened.origin);
+        let first_arrival = opened.samples.front().map_or(now.mono, |(_, at)| *at);
+        let start = PartStart {
+            stream_ms: to_ms(opened.origin),
+            unix: now.unix_at(first_arrival),
+        };
+        let part = self.new_part(1, 0, start)?;
+        self.state = State::Running(Box::new(part));
+        for ((track, reason), count) in opened.dropped {
+            self.drop_samples(track, reason, count);
+        }
+        let file_name = self.update_status();
+        self.reporter.report(Report::Started { file_name });
+        for (sample, at) in opened.samples {
+            self.place(sample, at, now)?;
+        }
+        Ok(())
+    }
+
+    fn new_part(&mut self, number: u32, base: i64, start: PartStart) -> Result<Part> {
+        self.check_free_space()?;
+        let container = self.plan.container(self.tracks.iter().map(|track| &*track.config));
+        let mut part = Part::create(&self.plan, &self.folders, number, container, base, start)?;
+        for track in &mut self.tracks {
+            track.needs_part = false;
+            track.unsupported = match part.track(&track.config) {
+                Ok(()) => false,
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    if !track.unsupported {
+                        self.reporter.report(Report::Warning {
+                            code: "codec_not_supported",
+                            message: error.to_string(),
+                        });
+                    }
+                    true
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(part)
+    }
+
+    /// Finds a sample's place on the timeline and the part that it belongs to.
+    fn place(&mut self, mut sample: Sample, at: Duration, now: Now) -> Result<()> {
+        let Some(track) = self.tracks.iter().find(|track| track.config.id == sample.track) else {
+            return Ok(());
+        };
+        let kind = track.config.kind();
+        if kind == TrackKind::Video && track.seen.is_none() && !sample.key {
+            self.drop_samples(sample.track, "no_key_frame", 1);
+            return Ok(());
+        }
+        let place = match self.timeline.place(&sample, at) {
+            Ok(place) => place,
+            Err(error) => {
+                tracing::debug!(%error, "a sample has no place");
+                self.drop_samples(sample.track, "bad_timestamp", 1);
+                return Ok(());
+            }
+        };
+        sample.dts = place.dts;
+        sample.pts = place.pts;
+        let moment = flicks(sample.pts)?;
+        if sample.key && (kind == TrackKind::Video || !self.picture_runs(moment)) {
+            self.rotate_if_due(sample.track, moment, at, now)?;
+        }
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.config.id == sample.track) {
+            track.seen = Some(moment);
+            track.last_arrival = at;
+            if track.needs_part || track.unsupported {
+                let reason = if track.unsupported {
+                    "codec_not_supported"
+                } else {
+                    "no_key_frame"
+                };
+                let id = sample.track;
+                self.drop_samples(id, reason, 1);
+                return Ok(());
+            }
+        }
+        self.write(sample, kind, moment, place.gap, at)
+    }
+
+    fn write(&mut self, sample: Sample, kind: TrackKind, moment: i64, gap: Option<Break>, at: Duration) -> Result<()> {
+        let ends = moment.saturating_add(self.timeline.step_of(sample.track));
+        if let Some(closing) = self.closing.as_mut() {
+            if kind == TrackKind::Audio && moment < closing.end.at {
+                return closing.part.sample(sample, gap, ends.min(closing.end.at), at);
+            }
+            closing.waiting.retain(|track| *track != sample.track);
+            if closing.waiting.is_empty() || moment > closing.end.at.saturating_add(from_ms(CLOSING_MS)) {
+                self.close_last()?;
+            }
+        }
+        let State::Running(part) = &mut self.state else {
+            return Ok(());
+        };
+        part.sample(sample, gap, ends, at)?;
+        part.flush_if_large()
+    }
+
+    /// Begins a new part at `moment` if it is time to: the sample there can be decoded by itself.
+    fn rotate_if_due(&mut self, track: TrackId, moment: i64, at: Duration, now: Now) -> Result<()> {
+        let State::Running(part) = &self.state else {
+            return Ok(());
+        };
+        let needs_part = self
+            .tracks
+            .iter()
+            .any(|known| known.config.id == track && known.needs_part);
+        let facts = PartFacts {
+            elapsed_ms: to_ms(moment.saturating_sub(part.base())),
+            projected_bytes: part.projected_size(),
+            index_nearly_full: part.index_nearly_full(),
+            requested: self.rotate_requested,
+        };
+        let reason = if needs_part {
+            PartEnd::FormatChange
+        } else if !self.plan.may_rotate || part.is_empty() || moment <= part.base() {
+            return Ok(());
+        } else {
+            match rotation::due(self.plan.rotation, &facts) {
+                Some(reason) => reason,
+                None => return Ok(()),
+            }
+        };
+        self.rotate_requested = false;
+        self.close_last()?;
+        let number = part_number(&self.state) + 1;
+        let stream_ms = to_ms(self.timeline.stream_time(track, moment));
+        let start = PartStart {
+            stream_ms,
+            unix: now.unix_at(at),
+        };
+        let next = self.new_part(number, moment, start)?;
+        let State::Running(part) = std::mem::replace(&mut self.state, State::Running(Box::new(next))) else {
+            return Err(Error::new(ErrorKind::Internal, "rotate", "no part was running"));
+        };
+        let waiting = self
+            .tracks
+            .iter()
+            .filter(|other| other.config.id != track && other.config.kind() == TrackKind::Audio)
+            .filter(|other| {
+                other
+                    .seen
+                    .is_some_and(|seen| seen < moment && moment - seen < from_ms(CLOSING_MS))
+            })
+            .map(|other| other.config.id)
+            .collect::<Vec<_>>();
+        let done = waiting.is_empty();
+        self.closing = Some(Closing {
+            part,
+            end: End {
+                at: moment,
+                stream_ms,
+                unix: start.unix,
+                reason,
+            },
+            waiting,
+        });
+        self.update_status();
+        if done { self.close_last() } else { Ok(()) }
+    }
+
+    /// Finishes the part before the current one.
+    fn close_last(&mut self) -> Result<()> {
+        let Some(mut closing) = self.closing.take() else {
+            return Ok(());
+        };
+        match closing.part.finish(&closing.end) {
+            Ok(outcome) => {
+                self.finished(outcome, *closing.part);
+                Ok(())
+            }
+            Err(error) => {
+                self.closing = Some(closing);
+                Err(error)
+            }
+        }
+    }
+
+    fn finished(&mut self, outcome: PartOutcome, part: Part) {
+        let PartOutcome { file, replaced } = outcome;
+        self.totals.parts += 1;
+        self.totals.size_bytes += file.size_bytes;
+        self.totals.duration_ms += file.duration_ms;
+        if replaced {
+            self.reporter.report(Report::Warning {
+                code: "file_replaced",
+                message: format!("{} replaced an older file of that name", file.path.display()),
+            });
+        }
+        self.reporter.report(Report::FileFinished {
+            file,
+            receipt: part.into_receipt(),
+        });
+    }
+
+    fn stop(&mut self, reason: PartEnd, now: Now) -> Result<()> {
+        if let State::Opening(opening) = &mut self.state
+            && let Some(opened) = opening.close()
+        {
+            self.open(opened, now)?;
+        }
+        self.close_last()?;
+        let end = self.end_now(reason, now);
+        if let State::Running(part) = &mut self.state
+            && !part.is_empty()
+        {
+            let outcome = part.finish(&end)?;
+            if let State::Running(part) = std::mem::replace(&mut self.state, State::Over) {
+                self.finished(outcome, *part);
+            }
+        } else if let State::Running(part) = std::mem::replace(&mut self.state, State::Over) {
+            part.discard()?;
+        }
+        self.end(reason);
+        Ok(())
+    }
+
+    /// The end of all that was written, by every clock.
+    fn end_now(&self, reason: PartEnd, now: Now) -> End {
+        let at = match &self.state {
+            State::Running(part) => part.head(),
+            _ => 0,
+        };
+        let last = self
+            .tracks
+            .iter()
+            .filter(|track| track.seen.is_some())
+            .max_by_key(|track| track.last_arrival);
+        let stream_ms = last.map_or(0, |track| to_ms(self.timeline.stream_time(track.config.id, at)));
+        let unix = last.map_or(now.unix, |track| now.unix_at(track.last_arrival));
+        End {
+            at,
+            stream_ms,
+            unix,
+            reason,
+        }
+    }
+
+    fn end(&mut self, reason: PartEnd) {
+        let Totals {
+            parts,
+            size_bytes,
+            duration_ms,
+        } = self.totals;
+        self.state = State::Over;
+        self.closing = None;
+        self.inlet.close();
+        self.reporter.report(Report::Finished {
+            parts,
+            size_bytes,
+            duration_ms,
+            reason,
+        });
+        self.status.update(|facts| facts.ended = true);
+    }
+
+    /// A failure ends the recording; what is on the disk is finished where that can be done.
+    fn fail(&mut self, error: &Error, now: Now) {
+        let reason = match error.kind() {
+            ErrorKind::DiskFull => PartEnd::DiskFull,
+            _ => PartEnd::IoError,
+        };
+        let path = match &self.state {
+            State::Running(part) => part.growing_path(),
+            _ => self.folders.tmp.path().to_owned(),
+        };
+        self.reporter.report(Report::Failed {
+            code: error.kind().name(),
+            message: error.to_string(),
+            path,
+        });
+        let end = self.end_now(reason, now);
+        let closing = self.closing.take().map(|closing| (closing.part, closing.end));
+        let running = match std::mem::replace(&mut self.state, State::Over) {
+            State::Running(part) => Some((part, end)),
+            _ => None,
+        };
+        for (mut part, end) in closing.into_iter().chain(running) {
+            match part.salvage(&End { reason, ..end }) {
+                Ok(outcome) => self.finished(outcome, *part),
+                Err(error) => self.reporter.report(Report::Warning {
+                    code: "left_for_recovery",
+                    message: format!(
+                        "{} stays for the next start to finish: {error}",
+                        part.growing_path().display()
+                    ),
+                }),
+            }
+        }
+        self.end(reason);
+    }
+
+    fn tick(&mut self, now: Now) -> Result<()> {
+        match &mut self.state {
+            State::Opening(opening) => {
+                if let Some(opened) = opening.tick(now.mono) {
+                    self.open(opened, now)?;
+                }
+            }
+            State::Running(part) => part.tick(now)?,
+            State::Over => return Ok(()),
+        }
+        if let Some(closing) = self.closing.as_mut() {
+            closing.part.tick(now)?;
+        }
+        self.update_status();
+        if self
+            .free_space_at
+            .is_none_or(|at| now.mono.saturating_sub(at) >= FREE_SPACE_EVERY)
+        {
+            self.free_space_at = Some(now.mono);
+            self.check_free_space()?;
+        }
+        Ok(())
+    }
+
+    fn check_free_space(&self) -> Result<()> {
+        if self.plan.min_free_bytes == 0 {
+            return Ok(());
+        }
+        let free = self.folders.tmp.free_bytes()?;
+        if free >= self.plan.min_free_bytes {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::DiskFull,
+            "record",
+            "less space is free than record_min_free_space",
+        )
+        .with("free_bytes", free)
+        .with("record_min_free_space", self.plan.min_free_bytes)
+        .with("path", self.folders.tmp.path().display()))
+    }
+
+    fn update_status(&self) -> String {
+        let State::Running(part) = &self.state else {
+            return String::new();
+        };
+        let (file_name, number) = (part.listing_name(), part.number());
+        let duration_ms = to_ms(part.head());
+        let size_bytes = self.totals.size_bytes + part.projected_size();
+        self.status.update(|facts| {
+            facts.file_name.clone_from(&file_name);
+            facts.part = number;
+            facts.duration_ms = duration_ms;
+            facts.size_bytes = size_bytes;
+        });
+        file_name
+    }
+
+    fn drop_samples(&mut self, track: TrackId, reason: &'static str, count: u64) {
+        match &mut self.state {
+            State::Running(part) => part.dropped(track, reason, count),
+            State::Opening(opening) => opening.drop_samples(track, reason, count),
+            State::Over => {}
+        }
+    }
+
+    fn note_overflow(&mut self, dropped: BTreeMap<TrackId, u64>) {
+        if dropped.is_empty() {
+            return;
+        }
+        let count: u64 = dropped.values().sum();
+        self.reporter.report(Report::Warning {
+            code: "queue_full",
+            message: format!("{count} samples were dropped because the disk did not keep up"),
+        });
+        for (track, count) in dropped {
+            self.drop_samples(track, "queue_full", count);
+        }
+    }
+
+    fn kind(&self, track: TrackId) -> Option<TrackKind> {
+        self.tracks
+            .iter()
+            .find(|known| known.config.id == track)
+            .map(|known| known.config.kind())
+    }
+
+    fn has_picture(&self) -> bool {
+        self.tracks.iter().any(|track| track.config.kind() == TrackKind::Video)
+    }
+
+    /// Whether pictures still come, at `moment` of the timeline.
+    fn picture_runs(&self, moment: i64) -> bool {
+        let runs = |seen: i64| moment.saturating_sub(seen) < from_ms(PICTURE_SILENT_MS);
+        self.tracks
+            .iter()
+            .any(|track| track.config.kind() == TrackKind::Video && track.seen.is_some_and(runs))
+    }
+}
+
+fn part_number(state: &State) -> u32 {
+    match state {
+        State::Running(part) => part.number(),
+        _ => 0,
+    }
+}
+
+impl Job for Recording {
+    fn run(&mut self, now: Now) -> bool {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let dropped = self.inlet.drain(&mut arrivals);
+        self.note_overflow(dropped);
+        for arrival in arrivals.drain(..) {
+            if let Err(error) = self.told(arrival, now) {
+                self.fail(&error, now);
+            }
+        }
+        self.arrivals = arrivals;
+        if let Err(error) = self.tick(now) {
+            self.fail(&error, now);
+        }
+        !matches!(self.state, State::Over)
+    }
+
+    fn panicked(&mut self) {
+        let error = Error::new(ErrorKind::Internal, "record", "a fault of livereel ended the recording");
+        self.reporter.report(Report::Failed {
+            code: error.kind().name(),
+            message: error.to_string(),
+            path: self.folders.tmp.path().to_owned(),
+        });
+        self.end(PartEnd::IoError);
+    }
+}

@@ -1,0 +1,6 @@
+// Gets the CommonJS face.
+// Gives the same names to `import`.
+import livereel from './index.js'
+
+export const { Engine, Session, Recording, LivereelError, EVENTS, ERROR_CODES, SETTINGS } = livereel
+export default livereel

@@ -120,7 +120,9 @@ fn work(mailbox: &Mailbox, clock: &dyn Clock) {
     let mut jobs: Vec<Box<dyn Job>> = Vec::new();
     loop {
         let mut inbox = mailbox.state.lock();
-        if !inbox.woken {
+        // Nobody wakes a thread of a closing pool again once it has seen that it closes.
+        let over = inbox.closing && jobs.is_empty();
+        if !inbox.woken && !over {
             if jobs.is_empty() {
                 mailbox.changed.wait(&mut inbox);
             } else {
@@ -142,5 +144,49 @@ fn work(mailbox: &Mailbox, clock: &dyn Clock) {
             })
         });
         mailbox.state.lock().load -= before - jobs.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::media::UnixMs;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Now {
+            Now {
+                mono: Duration::ZERO,
+                unix: UnixMs(0),
+            }
+        }
+    }
+
+    /// Is done at the first look after its thread has taken the wake-up of a closing pool.
+    struct UntilClosed(Waker);
+
+    impl Job for UntilClosed {
+        fn run(&mut self, _now: Now) -> bool {
+            let inbox = self.0.0.state.lock();
+            inbox.woken || !inbox.closing
+        }
+
+        fn panicked(&mut self) {}
+    }
+
+    #[test]
+    fn a_pool_that_closes_while_its_last_job_runs_ends_after_it() {
+        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let pool = Writers::start(1, &clock).unwrap();
+        pool.assign(|waker| Box::new(UntilClosed(waker)));
+        let (sender, closed) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(pool);
+            sender.send(()).unwrap();
+        });
+        closed.recv_timeout(Duration::from_secs(30)).unwrap();
     }
 }

@@ -65,6 +65,61 @@ fn property(key: &Key) -> Value {
     property.into()
 }
 
+/// The page of all settings, made from the table: `core/settings.md`.
+#[cfg(test)]
+pub(super) fn page() -> String {
+    let mut text = String::from(
+        "# Settings\n\n\
+         One flat list of keys, the same in a TOML file, a `.properties` file, the environment \
+         (`LIVEREEL_<KEY>` in capitals), C, Python, Node (in camelCase) and the flags of `livereel-server`. \
+         Precedence, highest first: what the host sets, the environment, files, defaults; within one of them \
+         the later wins. All problems are reported at once.\n\n\
+         | key | default | takes | meaning | also spelled |\n| --- | --- | --- | --- | --- |\n",
+    );
+    let code = |word: &str| {
+        if word.is_empty() {
+            String::new()
+        } else {
+            format!("`{word}`")
+        }
+    };
+    let codes = |words: &[&str]| words.iter().map(|word| code(word)).collect::<Vec<_>>().join(", ");
+    for key in KEYS {
+        let takes = match key.kind {
+            Kind::Bool => codes(&["true", "false"]),
+            Kind::Integer { min, max } => format!("{min} to {max}"),
+            Kind::Choice(words) => codes(words),
+            Kind::Text => "text".to_owned(),
+            Kind::Path => "a path".to_owned(),
+            Kind::Template => "a template".to_owned(),
+            Kind::Rotation => "`disabled`, seconds, or a number with `s`, `m`, `h`, `M` or `G`".to_owned(),
+            Kind::Formats => "a list".to_owned(),
+            Kind::Bytes => "bytes, or a number with `K`, `M` or `G`".to_owned(),
+            Kind::Address => "`host:port`".to_owned(),
+        };
+        let switches = super::SWITCHES.iter().filter(|switch| switch.key == key.name);
+        let spelled: Vec<_> = key
+            .aliases
+            .iter()
+            .copied()
+            .chain(switches.map(|switch| switch.name))
+            .collect();
+        let served = match key.served {
+            Served::Yes => String::new(),
+            Served::NoEffect(why) => format!(" (no effect: {why})"),
+            Served::NotYet(why) => format!(" (refused: {why})"),
+        };
+        text.push_str(&format!(
+            "| {} | {} | {takes} | {}{served} | {} |\n",
+            code(key.name),
+            code(key.default),
+            key.help,
+            codes(&spelled)
+        ));
+    }
+    text
+}
+
 impl Resolved {
     /// The settings in force as TOML that can be loaded again, each with its origin. Tokens are not
     /// shown; keys without a value stand in comments.

@@ -706,3 +706,15 @@ fn paths_become_absolute_once() {
     assert_eq!(settings.tmp_dir, None::<PathBuf>);
     assert_eq!(settings.record_tmp_dir(), settings.record_dir);
 }
+
+#[test]
+fn the_page_of_settings_is_what_the_table_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("settings.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, describe::page()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    let how = "UPDATE=1 cargo test -p livereel the_page_of_settings";
+    assert!(written == describe::page(), "core/settings.md is not up to date: {how}");
+}

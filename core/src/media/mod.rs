@@ -10,7 +10,10 @@ pub mod sync;
 pub mod time;
 pub mod track;
 
-pub use codec_config::{AacConfig, CodecConfig, H264Config, Mp3Config};
+pub use codec_config::{
+    AacConfig, Av1Config, CodecConfig, G711Config, G711Law, H264Config, H265Config, Mp3Config, OpusConfig,
+    VorbisConfig, Vp8Config, Vp9Config,
+};
 pub use container::Container;
 pub use error::{Error, ErrorKind, Result};
 pub use sample::{Sample, Unit};

@@ -62,6 +62,7 @@ impl GrowingFile {
                 Error::new(ErrorKind::AlreadyExists, OPERATION, "the name is taken").with("path", path.display())
             );
         }
+        self.await_sync()?;
         self.file.sync_all().map_err(|error| self.broken(error))?;
         let size_bytes = if front.is_some() {
             self.commit_copy(name, front_bytes, replaces, on_existing)?

@@ -215,6 +215,23 @@ fn entry_of(name: &str, stat: &Stat) -> Option<FileEntry> {
     })
 }
 
+/// The regular files in a folder.
+pub(super) fn list(fd: &OwnedFd, path: &Path) -> Result<Vec<FileEntry>> {
+    const OPERATION: &str = "list a folder";
+    let entries = rustix::fs::Dir::read_from(fd).map_err(|errno| error(OPERATION, errno, path))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|errno| error(OPERATION, errno, path))?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        match rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => files.extend(entry_of(name, &stat)),
+            Err(Errno::NOENT) => (),
+            Err(errno) => return Err(error(OPERATION, errno, &path.join(name))),
+        }
+    }
+    Ok(files)
+}
+
 impl Folder for OsFolder {
     fn check(&self) -> Result<()> {
         const OPERATION: &str = "use a folder";
@@ -260,19 +277,7 @@ impl Folder for OsFolder {
     }
 
     fn list(&self) -> Result<Vec<FileEntry>> {
-        const OPERATION: &str = "list a folder";
-        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(|errno| error(OPERATION, errno, &self.path))?;
-        let mut files = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|errno| error(OPERATION, errno, &self.path))?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            match self.stat(name) {
-                Ok(stat) => files.extend(entry_of(name, &stat)),
-                Err(Errno::NOENT) => (),
-                Err(errno) => return Err(self.error(OPERATION, errno, name)),
-            }
-        }
-        Ok(files)
+        list(&self.fd, &self.path)
     }
 
     fn entry(&self, name: &str) -> Result<Option<FileEntry>> {

@@ -2,7 +2,7 @@
 //! Gives a growing file: made, synced by an interval, committed under its final name, or kept.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::commit::{partial_name, remove_durably};
 use super::leftovers::reason_name;
 use super::note::{Note, Receipt, growing_name, note_name};
+use super::sync_threads::{SyncThreads, Ticket};
 use super::{File, FileSystem, Folder, check_name, write_whole};
 use crate::media::{Error, ErrorKind, Result};
 
@@ -21,6 +22,8 @@ pub struct Folders {
     pub tmp: Box<dyn Folder>,
     /// Where finished files go.
     pub finished: Box<dyn Folder>,
+    /// Who syncs growing files in their interval; without them the writer itself.
+    sync_threads: OnceLock<SyncThreads>,
 }
 
 impl Folders {
@@ -32,7 +35,21 @@ impl Folders {
         Ok(Arc::new(Self {
             tmp: fs.folder(tmp)?,
             finished: fs.folder(finished)?,
+            sync_threads: OnceLock::new(),
         }))
+    }
+
+    /// From now on growing files are synced by `count` threads, and whoever writes to them goes on
+    /// meanwhile. Another call changes nothing.
+    ///
+    /// # Errors
+    /// `Io` where the system refuses a thread.
+    pub fn start_sync_threads(&self, count: usize) -> Result<()> {
+        if self.sync_threads.get().is_none() {
+            // Where two callers race, the threads of the second end at once.
+            let _ = self.sync_threads.set(SyncThreads::start(count)?);
+        }
+        Ok(())
     }
 
     /// Syncs both, once where they are the same.
@@ -56,14 +73,22 @@ pub(super) enum State {
     Committed,
 }
 
-/// What was written and is not on stable storage yet.
-#[derive(Debug)]
-enum Unsynced {
-    Nothing,
-    /// Since a moment that the first `tick` afterwards tells.
-    Bytes {
-        since: Option<Duration>,
-    },
+/// So much is synced without waiting for the interval: what a source writes at full speed must not
+/// pile up until the recording's end has to wait for it.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+
+/// With so much unsynced the writer waits: the disk is slower than the source.
+const MAX_UNSYNCED_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What was written and no sync was asked for yet.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Whether there is anything.
+    written: bool,
+    /// Bytes of it.
+    bytes: u64,
+    /// Since when, as the first `tick` afterwards tells.
+    since: Option<Duration>,
 }
 
 /// A file that grows: `{recording_id}-{part}.{extension}.growing`, with `{...}.growing.json` beside
@@ -76,8 +101,8 @@ enum Unsynced {
 ///   is unchanged, and everything goes on working; in particular it can be finished in place and
 ///   committed, which takes no new block. Where the file could not be cut back, as any other error.
 /// - `insert_range` with `DiskFull` and the length unchanged: likewise.
-/// - any other failed `append`, `write_at`, `insert_range`, `truncate` or sync (by `tick`, `barrier`
-///   or `commit`): the file is broken. What reached the disk is unknown, and a second sync would say
+/// - any other failed `append`, `write_at`, `insert_range`, `truncate` or sync (told by the next
+///   `tick`, `append`, `barrier` or `commit`): the file is broken. What reached the disk is unknown, and a second sync would say
 ///   nothing about the lost bytes, so each later call fails with the kind of the first error. The file
 ///   stays for recovery.
 /// - `commit`: see there.
@@ -85,12 +110,14 @@ enum Unsynced {
 pub struct GrowingFile {
     pub(super) folders: Arc<Folders>,
     pub(super) stem: String,
-    pub(super) file: Box<dyn File>,
+    pub(super) file: Arc<dyn File>,
     pub(super) note: Note,
     pub(super) facts: Option<Value>,
     pub(super) len: u64,
     pub(super) state: State,
     unsynced: Unsynced,
+    /// A sync that is under way on a sync thread.
+    syncing: Option<Arc<Ticket>>,
     sync_interval: Duration,
 }
 
@@ -149,12 +176,13 @@ impl GrowingFile {
         Self {
             folders: Arc::clone(folders),
             stem: stem.to_owned(),
-            file,
+            file: Arc::from(file),
             note,
             facts: None,
             len,
             state: State::Growing,
-            unsynced: Unsynced::Nothing,
+            unsynced: Unsynced::default(),
+            syncing: None,
             sync_interval,
         }
     }
@@ -180,8 +208,9 @@ impl GrowingFile {
         self.len == 0
     }
 
-    /// Syncs where the interval has passed since the first unsynced write. `now` is any monotonic
-    /// clock, the same for every call.
+    /// Syncs where the interval has passed since the first unsynced write: by a sync thread where
+    /// the folders have some, and then it does not wait. `now` is any monotonic clock, the same for
+    /// every call.
     ///
     /// The writes take no clock: the first `tick` after a write notes the time for it, so call it
     /// after each batch of writes and at least as often as the interval; what a power cut may take is
@@ -193,20 +222,64 @@ impl GrowingFile {
         if self.sync_interval.is_zero() {
             return Ok(());
         }
-        let Unsynced::Bytes { since } = &mut self.unsynced else {
+        self.check_sync()?;
+        if !self.unsynced.written {
             return Ok(());
-        };
-        let since = *since.get_or_insert(now);
+        }
+        let since = *self.unsynced.since.get_or_insert(now);
         if now.saturating_sub(since) < self.sync_interval {
             return Ok(());
         }
-        self.barrier()
+        self.ask_for_sync()
+    }
+
+    /// Starts a sync of all that was written; where one is under way, the next `tick` tries again.
+    fn ask_for_sync(&mut self) -> Result<()> {
+        let Some(threads) = self.folders.sync_threads.get() else {
+            return self.barrier();
+        };
+        self.usable("sync a growing file")?;
+        if self.syncing.is_none() {
+            self.syncing = Some(threads.sync(&self.file));
+            self.unsynced = Unsynced::default();
+        }
+        Ok(())
+    }
+
+    /// Takes note of how a sync went that has ended.
+    fn check_sync(&mut self) -> Result<()> {
+        let Some(outcome) = self.syncing.as_ref().and_then(|ticket| ticket.poll()) else {
+            return Ok(());
+        };
+        self.syncing = None;
+        outcome.map_err(|error| self.broken(error))
+    }
+
+    /// Waits for a sync that is under way.
+    pub(super) fn await_sync(&mut self) -> Result<()> {
+        match self.syncing.take() {
+            Some(ticket) => ticket.wait().map_err(|error| self.broken(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps what is not synced small where much is written.
+    fn sync_if_much(&mut self) -> Result<()> {
+        if self.unsynced.bytes < SYNC_BYTES || self.sync_interval.is_zero() {
+            return Ok(());
+        }
+        self.check_sync()?;
+        if self.unsynced.bytes >= MAX_UNSYNCED_BYTES {
+            self.await_sync()?;
+        }
+        self.ask_for_sync()
     }
 
     /// Appends all of `buffers` in order and leaves `buffers` empty with its capacity kept.
     ///
     /// # Errors
-    /// As [`File::write_all_at`]; `buffers` is unchanged then.
+    /// As [`File::write_all_at`]; `buffers` is unchanged then. As [`File::sync_data`] where an earlier
+    /// sync failed; the file is broken then.
     pub fn append(&mut self, buffers: &mut Vec<Bytes>) -> Result<()> {
         self.usable("append to a growing file")?;
         let bytes: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
@@ -220,10 +293,11 @@ impl GrowingFile {
                 return Err(self.broken(error));
             }
             self.len += bytes;
+            self.unsynced.bytes += bytes;
             self.written();
         }
         buffers.clear();
-        Ok(())
+        self.sync_if_much()
     }
 
     /// Overwrites bytes that are there already. Takes no new block of the disk.
@@ -254,11 +328,12 @@ impl GrowingFile {
     /// As [`File::sync_data`]; the file is broken then.
     pub fn barrier(&mut self) -> Result<()> {
         self.usable("sync a growing file")?;
-        if matches!(self.unsynced, Unsynced::Nothing) {
+        self.await_sync()?;
+        if !self.unsynced.written {
             return Ok(());
         }
         self.file.sync_data().map_err(|error| self.broken(error))?;
-        self.unsynced = Unsynced::Nothing;
+        self.unsynced = Unsynced::default();
         Ok(())
     }
 
@@ -381,8 +456,6 @@ impl GrowingFile {
 
     /// Notes that there is something to sync.
     fn written(&mut self) {
-        if matches!(self.unsynced, Unsynced::Nothing) {
-            self.unsynced = Unsynced::Bytes { since: None };
-        }
+        self.unsynced.written = true;
     }
 }

@@ -26,9 +26,11 @@ pub mod growing;
 pub mod leftovers;
 pub mod note;
 mod os_file;
+pub mod read;
 pub mod retention;
 #[cfg(test)]
 pub(crate) mod sim;
+mod sync_threads;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -149,7 +151,7 @@ pub trait Folder: Send + Sync + std::fmt::Debug {
     clippy::len_without_is_empty,
     reason = "asking is a call of the system that can fail"
 )]
-pub trait File: Send + std::fmt::Debug {
+pub trait File: Send + Sync + std::fmt::Debug {
     /// The length in bytes.
     ///
     /// # Errors

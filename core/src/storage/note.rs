@@ -59,7 +59,7 @@ pub(super) struct Contents {
 }
 
 /// The name of the growing file of `stem`.
-pub(super) fn growing_name(stem: &str) -> String {
+pub(crate) fn growing_name(stem: &str) -> String {
     format!("{stem}.growing")
 }
 

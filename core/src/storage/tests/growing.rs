@@ -2,7 +2,7 @@
 //! Gives it the everyday: intervals, a full disk, taken names, other engines, notes of all kinds.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::media::sync::Mutex;
@@ -358,4 +358,96 @@ fn a_discarded_recording_leaves_nothing() {
     let fs = SimFileSystem::new();
     file(&fs, "a").discard().unwrap();
     assert_eq!(fs.names(Path::new("/tmp")), Vec::<String>::new());
+}
+
+/// Lets syncs begin, and end only when told; counts those that have begun.
+struct HeldSyncs {
+    begun: mpsc::Receiver<()>,
+    release: mpsc::Sender<()>,
+}
+
+impl HeldSyncs {
+    fn of(fs: &SimFileSystem) -> Self {
+        let (begin, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let (begin, released) = (Mutex::new(begin), Mutex::new(released));
+        fs.hook(Some(Arc::new(move |operation, _| {
+            if operation == "sync a file" {
+                begin.lock().send(()).unwrap();
+                let _ = released.lock().recv();
+            }
+        })));
+        Self { begun, release }
+    }
+}
+
+fn synced_by_threads(fs: &SimFileSystem, stem: &str) -> GrowingFile {
+    let folders = folders(fs);
+    folders.start_sync_threads(1).unwrap();
+    GrowingFile::create(&folders, stem, &json!({"stem": stem}), Duration::from_millis(100)).unwrap()
+}
+
+#[test]
+fn a_writer_goes_on_while_a_sync_thread_waits_for_the_disk() {
+    let fs = SimFileSystem::new();
+    let mut file = synced_by_threads(&fs, "a");
+    let held = HeldSyncs::of(&fs);
+    let ms = Duration::from_millis;
+    file.append(&mut bytes(10)).unwrap();
+    file.tick(ms(0)).unwrap();
+    file.tick(ms(100)).unwrap();
+    held.begun.recv().unwrap();
+    // The sync hangs; all this comes through, and no second sync is begun beside it.
+    for at in 1..10 {
+        file.append(&mut bytes(10)).unwrap();
+        file.tick(ms(100 + 100 * at)).unwrap();
+    }
+    assert_eq!(file.len(), 100);
+    assert!(held.begun.try_recv().is_err());
+    // A barrier waits for it, and then syncs what came since.
+    held.release.send(()).unwrap();
+    held.release.send(()).unwrap();
+    file.barrier().unwrap();
+    held.begun.recv().unwrap();
+    drop(held);
+    fs.hook(None);
+    assert_eq!(watched(&fs, || file.barrier().unwrap()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_sync_that_failed_on_its_thread_breaks_the_file_for_good() {
+    let fs = SimFileSystem::new();
+    let mut file = synced_by_threads(&fs, "a");
+    file.append(&mut bytes(10)).unwrap();
+    fs.fail_at(1, rustix::io::Errno::IO.raw_os_error());
+    file.tick(Duration::ZERO).unwrap();
+    file.tick(Duration::from_secs(1)).unwrap();
+    assert_eq!(file.barrier().unwrap_err().kind(), ErrorKind::Io);
+    for error in [
+        file.append(&mut bytes(10)).unwrap_err(),
+        file.tick(Duration::from_secs(9))
+            .map_or_else(|error| error, |()| file.barrier().unwrap_err()),
+        file.commit("a.mp4", None, OnExisting::Refuse).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    }
+}
+
+#[test]
+fn what_is_written_at_full_speed_is_synced_before_the_interval() {
+    let fs = SimFileSystem::new();
+    let mut file = synced_by_threads(&fs, "a");
+    let held = HeldSyncs::of(&fs);
+    for _ in 0..8 {
+        file.append(&mut bytes(1024 * 1024)).unwrap();
+    }
+    held.begun.recv().unwrap();
+    // One that hangs holds the writer only when four times as much waits for the next.
+    for _ in 0..31 {
+        file.append(&mut bytes(1024 * 1024)).unwrap();
+    }
+    held.release.send(()).unwrap();
+    file.append(&mut bytes(1024 * 1024)).unwrap();
+    held.begun.recv().unwrap();
+    drop(held);
 }

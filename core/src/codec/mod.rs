@@ -2,5 +2,9 @@
 //! Gives codec configurations, key-frame tests and format conversion; knows no protocol or container.
 
 pub mod aac;
+pub mod g711;
 pub mod h264;
 pub mod mp3;
+pub mod opus;
+pub mod vp8;
+pub mod vp9;

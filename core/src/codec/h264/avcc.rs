@@ -92,6 +92,28 @@ fn first_readable(sets: &[Bytes]) -> Result<Sps> {
     Err(failure)
 }
 
+/// Makes the configuration of a stream whose parameter sets came by themselves; NAL units get
+/// lengths of 4 bytes.
+///
+/// # Errors
+/// `Malformed` where there is no readable SPS or no PPS, `LimitExceeded` for more sets than a record holds.
+pub fn config_from_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<H264Config> {
+    let Some([_, profile, compatibility, level]) = sps.first().and_then(|set| set.first_chunk::<4>().copied()) else {
+        return Err(malformed("there is no sequence parameter set"));
+    };
+    let mut avcc = vec![1, profile, compatibility, level, 0xff];
+    for (sets, reserved, most) in [(&sps, 0xe0, 31), (&pps, 0, 255)] {
+        let count = u8::try_from(sets.len()).ok().filter(|count| *count <= most);
+        avcc.push(reserved | count.ok_or_else(|| malformed("there are too many parameter sets"))?);
+        for set in sets {
+            let length = u16::try_from(set.len()).map_err(|_| malformed("a parameter set is too long"))?;
+            avcc.extend_from_slice(&length.to_be_bytes());
+            avcc.extend_from_slice(set);
+        }
+    }
+    parse_avcc(Bytes::from(avcc))
+}
+
 fn malformed(message: &str) -> Error {
     Error::new(
         ErrorKind::Malformed,

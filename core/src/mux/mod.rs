@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 
-use crate::media::{Container, Error, ErrorKind, Result, Sample, TrackConfig, TrackKind, UnixMs};
+use crate::media::{Container, Result, Sample, TrackConfig, TrackKind, UnixMs};
 
 pub mod mp4;
 pub mod ts;
+pub mod webm;
 
 /// Where a muxer's bytes go: a growing file. Implemented over `storage/` by `recording/`.
 ///
@@ -82,10 +83,14 @@ pub trait Repair: Input + Output {
 pub struct MuxOptions {
     /// When the recording (or part) began by the server clock: MP4 and WebM keep it as creation time.
     pub created: UnixMs,
-    /// MP4: the index goes before the media.
+    /// MP4: the index goes before the media; WebM: the cues do, where they fit.
     pub index_first: bool,
     /// MP4: bytes set aside for the index when the file is made; 0 for none.
     pub index_reserve_bytes: u64,
+    /// WebM: a cluster is closed when it is this long, in milliseconds,
+    pub cluster_max_ms: u32,
+    /// or before it would have more bytes than this, whichever comes first.
+    pub cluster_max_bytes: u32,
 }
 
 /// How a finished file came to lie.
@@ -172,16 +177,12 @@ pub struct RecoveredTrack {
 /// A muxer for `container`.
 ///
 /// # Errors
-/// `Unsupported` for a container that has no writer.
+/// None by now: every container has a writer.
 pub fn create(container: Container, options: MuxOptions) -> Result<Box<dyn Muxer>> {
     match container {
         Container::Mp4 => Ok(Box::new(mp4::Mp4Muxer::new(options))),
         Container::Ts => Ok(Box::new(ts::TsMuxer::new(options))),
-        Container::Webm => Err(Error::new(
-            ErrorKind::Unsupported,
-            "make a muxer",
-            "WebM is not written yet",
-        )),
+        Container::Webm => Ok(Box::new(webm::WebmMuxer::new(options))),
     }
 }
 
@@ -194,10 +195,6 @@ pub fn recover(container: Container, options: MuxOptions, file: &mut dyn Repair)
     match container {
         Container::Mp4 => mp4::recover(options, file),
         Container::Ts => ts::recover(file),
-        Container::Webm => Err(Error::new(
-            ErrorKind::Unsupported,
-            "recover a file",
-            "WebM is not written yet",
-        )),
+        Container::Webm => webm::recover(options, file),
     }
 }

@@ -22,10 +22,6 @@ pub(super) fn encode(codec: &CodecConfig) -> Result<Vec<u8>> {
         CodecConfig::H264(config) => avc1(&mut w, config),
         CodecConfig::Aac(config) => aac(&mut w, config),
         CodecConfig::Mp3(config) => mp3(&mut w, config),
-        #[expect(
-            unreachable_patterns,
-            reason = "a codec that is added to the list has no sample entry at first"
-        )]
         other => {
             return Err(Error::new(
                 ErrorKind::Unsupported,

@@ -131,6 +131,7 @@ impl Track {
             CodecConfig::H264(config) => config.frame_rate.and_then(|(frames, seconds)| ticks(seconds, frames)),
             CodecConfig::Aac(config) => ticks(config.frame_samples, config.sample_rate),
             CodecConfig::Mp3(config) => ticks(config.frame_samples, config.sample_rate),
+            _ => None,
         }
         .unwrap_or(0);
         if let CodecConfig::H264(config) = codec {

@@ -165,6 +165,12 @@ impl Form {
             CodecConfig::Mp3(_) => Ok(Self::Mp3 {
                 stream_type: stream_type::MPEG1_AUDIO,
             }),
+            other => Err(Error::new(
+                ErrorKind::Unsupported,
+                "add a track to a transport stream",
+                "the codec has no stream type here",
+            )
+            .with("codec", other.name())),
         }
     }
 }

@@ -193,7 +193,7 @@ impl Output for Disk {
             "only what is there is overwritten"
         );
         assert!(
-            data.len() != 8 || offset.is_multiple_of(8),
+            data.len() != 8 || offset % 512 <= 504,
             "a flip never straddles two sectors"
         );
         self.overwritten += data.len() as u64;

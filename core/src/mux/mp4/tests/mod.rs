@@ -28,6 +28,8 @@ fn options(index_first: bool, index_reserve_bytes: u64) -> MuxOptions {
         created: CREATED,
         index_first,
         index_reserve_bytes,
+        cluster_max_ms: 5000,
+        cluster_max_bytes: 5_242_880,
     }
 }
 

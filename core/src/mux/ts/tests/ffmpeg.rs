@@ -70,6 +70,7 @@ fn an_independent_reader_finds_every_byte_and_time_of_the_source() {
                     unit.data[7..].to_vec()
                 }
                 CodecConfig::Mp3(_) => unit.data.clone(),
+                other => panic!("{} is not published here", other.name()),
             };
             assert!(
                 essence(&tracks[index], &data) == essence(&tracks[index], &sample.data),

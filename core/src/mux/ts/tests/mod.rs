@@ -66,6 +66,8 @@ fn muxer() -> TsMuxer {
         created: UnixMs(0),
         index_first: false,
         index_reserve_bytes: 0,
+        cluster_max_ms: 5000,
+        cluster_max_bytes: 5_242_880,
     })
 }
 

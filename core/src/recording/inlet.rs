@@ -92,6 +92,13 @@ impl Inlet {
                 false
             }
             Unit::Sample(sample) => state.sample(sample, at),
+            told => {
+                state.queue.push_back(Arrival {
+                    told: Told::Unit(told),
+                    at,
+                });
+                false
+            }
         };
         drop(state);
         if wake {
@@ -116,6 +123,11 @@ impl Inlet {
     pub fn is_full(&self) -> bool {
         let state = self.state.lock();
         state.bytes >= HOLD_BYTES && !state.stopped && !state.dropping
+    }
+
+    /// Payload bytes that wait, with what each sample costs besides.
+    pub fn queued_bytes(&self) -> u64 {
+        self.state.lock().bytes as u64
     }
 
     /// Returns once it is not full.

@@ -14,6 +14,7 @@ pub mod report;
 pub mod rotation;
 pub mod status;
 pub mod timeline;
+mod tracks;
 pub mod writers;
 
 #[cfg(test)]

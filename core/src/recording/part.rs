@@ -105,6 +105,12 @@ pub struct Note {
     pub index_first: bool,
     /// MP4: bytes set aside for it.
     pub index_reserve_bytes: u64,
+    /// WebM: longest cluster, in milliseconds.
+    #[serde(default)]
+    pub cluster_max_ms: u32,
+    /// WebM: largest cluster, in bytes.
+    #[serde(default)]
+    pub cluster_max_bytes: u32,
 }
 
 impl Note {
@@ -114,6 +120,8 @@ impl Note {
             created: self.start.unix,
             index_first: self.index_first,
             index_reserve_bytes: self.index_reserve_bytes,
+            cluster_max_ms: self.cluster_max_ms,
+            cluster_max_bytes: self.cluster_max_bytes,
         }
     }
 
@@ -134,6 +142,15 @@ pub struct PartOutcome {
     pub file: FinishedFile,
     /// Whether it replaced an older one.
     pub replaced: bool,
+}
+
+/// The name that a part's growing file has in the temporary folder.
+pub fn growing_file_name(recording_id: &str, number: u32, container: Container) -> String {
+    crate::storage::note::growing_name(&stem(recording_id, number, container))
+}
+
+fn stem(recording_id: &str, number: u32, container: Container) -> String {
+    format!("{recording_id}-{number}.{}", container.extension())
 }
 
 impl Part {
@@ -162,9 +179,11 @@ impl Part {
             replace,
             index_first: plan.index_first,
             index_reserve_bytes: plan.index_reserve_bytes,
+            cluster_max_ms: plan.cluster_max_ms,
+            cluster_max_bytes: plan.cluster_max_bytes,
         };
         let options = note.mux_options();
-        let stem = format!("{}-{number}.{}", plan.recording_id, container.extension());
+        let stem = stem(&plan.recording_id, number, container);
         let note = serde_json::to_value(&note)
             .map_err(|error| crate::media::Error::new(ErrorKind::Internal, "note a growing file", error.to_string()))?;
         Ok(Self {
@@ -300,6 +319,8 @@ impl Part {
             created: self.start.unix,
             index_first: self.plan.index_first,
             index_reserve_bytes: self.plan.index_reserve_bytes,
+            cluster_max_ms: self.plan.cluster_max_ms,
+            cluster_max_bytes: self.plan.cluster_max_bytes,
         };
         let mut end = *end;
         let finished = match mux::recover(self.container, options, &mut Grown(&mut self.file)) {
@@ -450,6 +471,11 @@ impl Part {
     /// What storage answers.
     pub fn discard(self) -> Result<()> {
         self.file.discard()
+    }
+
+    /// The kind of file.
+    pub fn container(&self) -> Container {
+        self.container
     }
 
     /// Its number, from 1.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::naming::{NameOptions, Template};
 use super::report::SessionIdentity;
 use super::rotation::RotationLimit;
-use crate::media::{CodecConfig, Container, TrackConfig};
+use crate::audio::{Target, TargetCodec};
+use crate::media::{CodecConfig, Container, TrackConfig, TrackKind};
 
 /// What a recording is to do. Nothing in it changes while it runs.
 #[derive(Clone, Debug)]
@@ -22,16 +23,24 @@ pub struct Plan {
     pub rotation: RotationLimit,
     /// Whether it may rotate at all: a session in a room does not.
     pub may_rotate: bool,
-    /// The container of H.264.
+    /// The container of H.264 and H.265.
     pub h264_container: Container,
+    /// What becomes of sound that a container cannot carry.
+    pub sound: Sound,
     /// MP4: the index goes before the media.
     pub index_first: bool,
     /// MP4: bytes set aside for the index; 0 for none.
     pub index_reserve_bytes: u64,
+    /// WebM: `webm_cluster_max_duration`, in milliseconds.
+    pub cluster_max_ms: u32,
+    /// WebM: `webm_cluster_max_size`, in bytes.
+    pub cluster_max_bytes: u32,
     /// `record_audio_buffer_max_size`, in samples.
     pub max_audio: usize,
     /// `record_sync_interval`.
     pub sync_interval: Duration,
+    /// `record_on_format_change=new-part`: pictures of another format begin a new file.
+    pub new_part_on_change: bool,
     /// Whether the stream begins with this recording.
     pub fresh: bool,
     /// `record_min_free_space`, in bytes; 0 for no floor.
@@ -49,14 +58,49 @@ pub struct Naming {
     pub numbered: bool,
 }
 
+/// What becomes of sound that a container cannot carry as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// `record_audio_codec_sample_rate`, in Hz.
+    pub sample_rate: u32,
+    /// `record_audio_codec_channels`.
+    pub channels: u8,
+    /// `record_fdk_aac_bitrate_mode`.
+    pub aac_mode: u8,
+    /// `webm_audio_codec`: Vorbis, or else Opus.
+    pub webm_vorbis: bool,
+}
+
+impl Sound {
+    /// What sound of `codec` is turned into for `container`; `None` where it goes in as it is.
+    pub fn target(&self, container: Container, codec: &CodecConfig) -> Option<Target> {
+        let aac = TargetCodec::Aac { mode: self.aac_mode };
+        let codec = match (container, codec) {
+            (_, codec) if codec.kind() == TrackKind::Video => return None,
+            (Container::Mp4 | Container::Ts, CodecConfig::Aac(_)) => return None,
+            // Without an encoder for AAC the players that know MP3 are better than no sound.
+            (Container::Mp4 | Container::Ts, CodecConfig::Mp3(_)) if !cfg!(feature = "fdk-aac") => return None,
+            (Container::Mp4 | Container::Ts, _) => aac,
+            (Container::Webm, CodecConfig::Opus(_) | CodecConfig::Vorbis(_)) => return None,
+            (Container::Webm, _) if self.webm_vorbis => TargetCodec::Vorbis,
+            (Container::Webm, _) => TargetCodec::Opus,
+        };
+        Some(Target {
+            codec,
+            sample_rate: self.sample_rate,
+            channels: self.channels,
+        })
+    }
+}
+
 impl Plan {
     /// The container for a stream with `tracks`: the video codec decides; sound alone is MP4.
     pub fn container<'a>(&self, tracks: impl IntoIterator<Item = &'a TrackConfig>) -> Container {
-        let is_h264 = |track: &TrackConfig| matches!(track.codec, CodecConfig::H264(_));
-        if tracks.into_iter().any(is_h264) {
-            self.h264_container
-        } else {
-            Container::Mp4
-        }
+        let of = |track: &TrackConfig| match track.codec {
+            CodecConfig::H264(_) | CodecConfig::H265(_) => Some(self.h264_container),
+            CodecConfig::Vp8(_) | CodecConfig::Vp9(_) | CodecConfig::Av1(_) => Some(Container::Webm),
+            _ => None,
+        };
+        tracks.into_iter().find_map(of).unwrap_or(Container::Mp4)
     }
 }

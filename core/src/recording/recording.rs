@@ -15,6 +15,7 @@ use super::report::{PartEnd, Report, Reporter};
 use super::rotation::{self, PartFacts};
 use super::status::Status;
 use super::timeline::{Break, Timeline, flicks, from_ms, to_ms};
+use super::tracks::Track;
 use super::writers::Job;
 use crate::media::{Error, ErrorKind, Result, Sample, TrackConfig, TrackId, TrackKind, Unit};
 use crate::storage::growing::Folders;
@@ -28,6 +29,9 @@ const PICTURE_SILENT_MS: i64 = 10_000;
 /// How often free space is looked at.
 const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a source is asked for the key frame that a new part waits for.
+const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
+
 /// One recording. It lives on one writer thread.
 pub struct Recording {
     plan: Arc<Plan>,
@@ -36,6 +40,8 @@ pub struct Recording {
     status: Arc<Status>,
     reporter: Arc<dyn Reporter>,
     arrivals: VecDeque<Arrival>,
+    /// Samples on their way from a transcoder to a part.
+    encoded: Vec<Sample>,
     tracks: Vec<Track>,
     timeline: Timeline,
     state: State,
@@ -45,6 +51,7 @@ pub struct Recording {
     rotate_requested: bool,
     totals: Totals,
     free_space_at: Option<Duration>,
+    key_frame_asked_at: Option<Duration>,
 }
 
 enum State {
@@ -72,17 +79,6 @@ enum Pause {
     Ending,
 }
 
-struct Track {
-    config: Arc<TrackConfig>,
-    /// Where its last sample lies on the timeline, in flicks.
-    seen: Option<i64>,
-    last_arrival: Duration,
-    /// Its configuration is not in the part that grows: a new part has to begin with its next key frame.
-    needs_part: bool,
-    /// No part can carry it.
-    unsupported: bool,
-}
-
 #[derive(Default)]
 struct Totals {
     parts: u32,
@@ -107,6 +103,7 @@ impl Recording {
             status,
             reporter,
             arrivals: VecDeque::new(),
+            encoded: Vec::new(),
             tracks: Vec::new(),
             timeline: Timeline::default(),
             state: State::Opening(opening),
@@ -115,6 +112,7 @@ impl Recording {
             rotate_requested: false,
             totals: Totals::default(),
             free_space_at: None,
+            key_frame_asked_at: None,
         }
     }
 
@@ -122,6 +120,17 @@ impl Recording {
         match arrival.told {
             Told::Unit(Unit::Track(config)) => self.track(config),
             Told::Unit(Unit::Sample(sample)) => self.sample(sample, arrival.at, now),
+            Told::Unit(Unit::Dropped { track, reason, count }) => {
+                self.drop_samples(track, reason, count);
+                Ok(())
+            }
+            Told::Unit(Unit::Reconnected) => {
+                self.timeline.reconnect();
+                for track in &mut self.tracks {
+                    track.needs_key = track.kind() == TrackKind::Video;
+                }
+                Ok(())
+            }
             Told::Rotate => {
                 self.rotate_requested = true;
                 Ok(())
@@ -144,15 +153,14 @@ impl Recording {
     }
 
     fn track(&mut self, config: Arc<TrackConfig>) -> Result<()> {
-        match self.tracks.iter_mut().find(|track| track.config.id == config.id) {
-            Some(track) => track.config = Arc::clone(&config),
-            None => self.tracks.push(Track {
-                config: Arc::clone(&config),
-                seen: None,
-                last_arrival: Duration::ZERO,
-                needs_part: false,
-                unsupported: false,
-            }),
+        let mut changed = false;
+        let mut hidden = false;
+        match self.tracks.iter_mut().find(|track| track.id() == config.id) {
+            Some(track) => {
+                changed = track.seen.is_some() && track.config.codec != config.codec;
+                hidden = track.reconfigure(&config)?;
+            }
+            None => self.tracks.push(Track::new(Arc::clone(&config))),
         }
         self.timeline.track(&config);
         match &mut self.state {
@@ -160,15 +168,22 @@ impl Recording {
                 opening.track(&config);
                 Ok(())
             }
-            State::Running(part) => match part.track(&config) {
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    if let Some(track) = self.tracks.iter_mut().find(|track| track.config.id == config.id) {
-                        track.needs_part = true;
+            // What the transcoder had in hand of the old kind of sound comes out with the next sample.
+            State::Running(_) if hidden => Ok(()),
+            State::Running(part) => {
+                let track = self.tracks.iter_mut().find(|track| track.id() == config.id);
+                let Some(track) = track else { return Ok(()) };
+                let wanted = changed && self.plan.new_part_on_change && config.kind() == TrackKind::Video;
+                if !wanted {
+                    let fitted = track.fit(&self.plan, part.container());
+                    match fitted.and_then(|()| part.track(track.written())) {
+                        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                        result => return result,
                     }
-                    Ok(())
                 }
-                result => result,
-            },
+                track.needs_part = true;
+                Ok(())
+            }
             State::Over => Ok(()),
         }
     }
@@ -225,7 +240,8 @@ impl Recording {
         let mut part = Part::create(&self.plan, &self.folders, number, container, base, start)?;
         for track in &mut self.tracks {
             track.needs_part = false;
-            track.unsupported = match part.track(&track.config) {
+            let fitted = track.fit(&self.plan, container);
+            track.unsupported = match fitted.and_then(|()| part.track(track.written())) {
                 Ok(()) => false,
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
                     if !track.unsupported {
@@ -244,11 +260,11 @@ impl Recording {
 
     /// Finds a sample's place on the timeline and the part that it belongs to.
     fn place(&mut self, mut sample: Sample, at: Duration, now: Now) -> Result<()> {
-        let Some(track) = self.tracks.iter().find(|track| track.config.id == sample.track) else {
+        let Some(track) = self.tracks.iter().find(|track| track.id() == sample.track) else {
             return Ok(());
         };
-        let kind = track.config.kind();
-        if kind == TrackKind::Video && track.seen.is_none() && !sample.key {
+        let kind = track.kind();
+        if kind == TrackKind::Video && (track.seen.is_none() || track.needs_key) && !sample.key {
             self.drop_samples(sample.track, "no_key_frame", 1);
             return Ok(());
         }
@@ -262,29 +278,78 @@ impl Recording {
         };
         sample.dts = place.dts;
         sample.pts = place.pts;
+        let (id, moment) = (sample.track, flicks(sample.pts)?);
+        let length = self.timeline.step_of(id);
+        let mut encoded = std::mem::take(&mut self.encoded);
+        let Some(track) = self.tracks.iter_mut().find(|track| track.id() == id) else {
+            return Ok(());
+        };
+        track.last_arrival = at;
+        let length = track.encoded_length().unwrap_or(length);
+        let broken = track.encode(sample, &mut encoded)?;
+        if broken > 0 {
+            self.drop_samples(id, "decode_error", broken);
+        }
+        let mut gap = place.gap;
+        for sample in encoded.drain(..) {
+            self.arrange(sample, length, gap.take(), at, now)?;
+        }
+        self.encoded = encoded;
+        if kind == TrackKind::Video {
+            self.fill_silence(moment, at, now)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sound that is encoded here and does not come keeps up with the picture at `moment`.
+    fn fill_silence(&mut self, moment: i64, at: Duration, now: Now) -> Result<()> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        for index in 0..self.tracks.len() {
+            let Some(track) = self.tracks.get_mut(index) else { break };
+            track.keep_up(moment, &mut encoded)?;
+            let length = track.encoded_length().unwrap_or(0);
+            for sample in encoded.drain(..) {
+                self.arrange(sample, length, None, at, now)?;
+            }
+        }
+        self.encoded = encoded;
+        Ok(())
+    }
+
+    /// Takes a sample as the file gets it to the part that it belongs to; `length` is its own, in flicks.
+    fn arrange(&mut self, sample: Sample, length: i64, gap: Option<Break>, at: Duration, now: Now) -> Result<()> {
         let moment = flicks(sample.pts)?;
+        let kind = self.kind(sample.track).unwrap_or(TrackKind::Audio);
         if sample.key && (kind == TrackKind::Video || !self.picture_runs(moment)) {
             self.rotate_if_due(sample.track, moment, at, now)?;
         }
-        if let Some(track) = self.tracks.iter_mut().find(|track| track.config.id == sample.track) {
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.id() == sample.track) {
             track.seen = Some(moment);
-            track.last_arrival = at;
+            track.needs_key = false;
             if track.needs_part || track.unsupported {
                 let reason = if track.unsupported {
                     "codec_not_supported"
                 } else {
                     "no_key_frame"
                 };
-                let id = sample.track;
-                self.drop_samples(id, reason, 1);
+                self.drop_samples(sample.track, reason, 1);
                 return Ok(());
             }
         }
-        self.write(sample, kind, moment, place.gap, at)
+        self.write(sample, kind, moment, length, gap, at)
     }
 
-    fn write(&mut self, sample: Sample, kind: TrackKind, moment: i64, gap: Option<Break>, at: Duration) -> Result<()> {
-        let ends = moment.saturating_add(self.timeline.step_of(sample.track));
+    fn write(
+        &mut self,
+        sample: Sample,
+        kind: TrackKind,
+        moment: i64,
+        length: i64,
+        gap: Option<Break>,
+        at: Duration,
+    ) -> Result<()> {
+        let ends = moment.saturating_add(length);
         if let Some(closing) = self.closing.as_mut() {
             if kind == TrackKind::Audio && moment < closing.end.at {
                 return closing.part.sample(sample, gap, ends.min(closing.end.at), at);
@@ -306,16 +371,8 @@ impl Recording {
         let State::Running(part) = &self.state else {
             return Ok(());
         };
-        let needs_part = self
-            .tracks
-            .iter()
-            .any(|known| known.config.id == track && known.needs_part);
-        let facts = PartFacts {
-            elapsed_ms: to_ms(moment.saturating_sub(part.base())),
-            projected_bytes: part.projected_size(),
-            index_nearly_full: part.index_nearly_full(),
-            requested: self.rotate_requested,
-        };
+        let needs_part = self.tracks.iter().any(|known| known.id() == track && known.needs_part);
+        let facts = self.facts(part, moment);
         let reason = if needs_part {
             PartEnd::FormatChange
         } else if !self.plan.may_rotate || part.is_empty() || moment <= part.base() {
@@ -341,13 +398,13 @@ impl Recording {
         let waiting = self
             .tracks
             .iter()
-            .filter(|other| other.config.id != track && other.config.kind() == TrackKind::Audio)
+            .filter(|other| other.id() != track && other.kind() == TrackKind::Audio)
             .filter(|other| {
                 other
                     .seen
                     .is_some_and(|seen| seen < moment && moment - seen < from_ms(CLOSING_MS))
             })
-            .map(|other| other.config.id)
+            .map(|other| other.id())
             .collect::<Vec<_>>();
         let done = waiting.is_empty();
         self.closing = Some(Closing {
@@ -404,6 +461,7 @@ impl Recording {
         {
             self.open(opened, now)?;
         }
+        self.finish_sound(now)?;
         self.close_last()?;
         let end = self.end_now(reason, now);
         if let State::Running(part) = &mut self.state
@@ -420,6 +478,20 @@ impl Recording {
         Ok(())
     }
 
+    /// What transcoders have in hand goes to the file.
+    fn finish_sound(&mut self, now: Now) -> Result<()> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        for index in 0..self.tracks.len() {
+            let Some(track) = self.tracks.get_mut(index) else { break };
+            track.finish(&mut encoded)?;
+            let (length, at) = (track.encoded_length().unwrap_or(0), track.last_arrival);
+            for sample in encoded.drain(..) {
+                self.arrange(sample, length, None, at, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The end of all that was written, by every clock.
     fn end_now(&self, reason: PartEnd, now: Now) -> End {
         let at = match &self.state {
@@ -431,7 +503,7 @@ impl Recording {
             .iter()
             .filter(|track| track.seen.is_some())
             .max_by_key(|track| track.last_arrival);
-        let stream_ms = last.map_or(0, |track| to_ms(self.timeline.stream_time(track.config.id, at)));
+        let stream_ms = last.map_or(0, |track| to_ms(self.timeline.stream_time(track.id(), at)));
         let unix = last.map_or(now.unix, |track| now.unix_at(track.last_arrival));
         End {
             at,
@@ -508,6 +580,7 @@ impl Recording {
         if let Some(closing) = self.closing.as_mut() {
             closing.part.tick(now)?;
         }
+        self.want_key_frame(now);
         self.update_status();
         if self
             .free_space_at
@@ -517,6 +590,30 @@ impl Recording {
             self.check_free_space()?;
         }
         Ok(())
+    }
+
+    /// Asks for a key frame where the next part waits for one; sources that cannot be asked send theirs.
+    fn want_key_frame(&mut self, now: Now) {
+        let State::Running(part) = &self.state else { return };
+        let facts = self.facts(part, part.head());
+        let due = self.plan.may_rotate && !part.is_empty() && rotation::due(self.plan.rotation, &facts).is_some();
+        let asked = self
+            .key_frame_asked_at
+            .is_some_and(|at| now.mono.saturating_sub(at) < KEY_FRAME_EVERY);
+        if due && self.has_picture() && !asked {
+            self.key_frame_asked_at = Some(now.mono);
+            self.reporter.want_key_frame();
+        }
+    }
+
+    /// What rotation decides by, if a part began at `moment`.
+    fn facts(&self, part: &Part, moment: i64) -> PartFacts {
+        PartFacts {
+            elapsed_ms: to_ms(moment.saturating_sub(part.base())),
+            projected_bytes: part.projected_size(),
+            index_nearly_full: part.index_nearly_full(),
+            requested: self.rotate_requested,
+        }
     }
 
     fn check_free_space(&self) -> Result<()> {
@@ -578,12 +675,12 @@ impl Recording {
     fn kind(&self, track: TrackId) -> Option<TrackKind> {
         self.tracks
             .iter()
-            .find(|known| known.config.id == track)
-            .map(|known| known.config.kind())
+            .find(|known| known.id() == track)
+            .map(|known| known.kind())
     }
 
     fn has_picture(&self) -> bool {
-        self.tracks.iter().any(|track| track.config.kind() == TrackKind::Video)
+        self.tracks.iter().any(|track| track.kind() == TrackKind::Video)
     }
 
     /// Whether pictures still come, at `moment` of the timeline.
@@ -591,7 +688,7 @@ impl Recording {
         let runs = |seen: i64| moment.saturating_sub(seen) < from_ms(PICTURE_SILENT_MS);
         self.tracks
             .iter()
-            .any(|track| track.config.kind() == TrackKind::Video && track.seen.is_some_and(runs))
+            .any(|track| track.kind() == TrackKind::Video && track.seen.is_some_and(runs))
     }
 }
 

@@ -102,6 +102,8 @@ fn finish(file: &mut GrowingFile, note: Option<Value>, now: UnixMs) -> Result<(O
             created: now,
             index_first: true,
             index_reserve_bytes: 0,
+            cluster_max_ms: 5000,
+            cluster_max_bytes: 5_242_880,
         },
         Note::mux_options,
     );

@@ -79,7 +79,8 @@ pub struct Gap {
     pub at_ms: i64,
     /// How long it is in milliseconds; negative where a clock went back and samples were moved up.
     pub length_ms: i64,
-    /// Why: `silence` (nothing arrived), `queue_full`, `clock_jump`, `clock_back`, `paused`, `late_track`.
+    /// Why: `silence` (nothing arrived), `queue_full`, `clock_jump`, `clock_back`, `paused`, `late_track`,
+    /// `reconnect` (the source went away and came back).
     pub cause: String,
 }
 
@@ -148,6 +149,9 @@ pub enum Report {
 pub trait Reporter: Send + Sync {
     /// Takes one report.
     fn report(&self, report: Report);
+
+    /// The recording waits for a key frame: the source should be asked for one.
+    fn want_key_frame(&self);
 }
 
 /// A finished file.

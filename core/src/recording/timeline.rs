@@ -57,6 +57,8 @@ pub enum BreakCause {
     ClockJump,
     /// The stream's clock went back; the samples follow the ones before.
     ClockBack,
+    /// The source went away and came back.
+    Reconnect,
 }
 
 impl BreakCause {
@@ -66,6 +68,7 @@ impl BreakCause {
             Self::Silence => "silence",
             Self::ClockJump => "clock_jump",
             Self::ClockBack => "clock_back",
+            Self::Reconnect => "reconnect",
         }
     }
 }
@@ -105,6 +108,8 @@ struct TrackClock {
     /// Stream time + offset = recording time, in flicks.
     offset: i64,
     last: Option<Last>,
+    /// What comes next is of a new connection.
+    reconnected: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +150,7 @@ impl Timeline {
                 frame_ticks,
                 offset,
                 last: None,
+                reconnected: false,
             }),
         }
     }
@@ -177,6 +183,14 @@ impl Timeline {
             .find(|known| known.id == track)
             .map_or(0, |known| known.offset);
         at.saturating_sub(offset)
+    }
+
+    /// What comes from now on is of a new connection, whose clock may begin anywhere. The time until
+    /// its first samples arrive stays in the timeline as a gap, unless their own clock tells it better.
+    pub fn reconnect(&mut self) {
+        for track in &mut self.tracks {
+            track.reconnected = track.last.is_some();
+        }
     }
 
     /// What comes from now on is left out, until [`Timeline::resume`].
@@ -229,6 +243,7 @@ impl Timeline {
         let Some(track) = self.tracks.get_mut(index) else {
             return Err(Error::new(ErrorKind::Internal, "place a sample", "its track is gone"));
         };
+        track.reconnected = false;
         if track.offset != decision.offset {
             let replaced = std::mem::replace(&mut track.offset, decision.offset);
             for offset in [replaced, decision.offset] {
@@ -265,6 +280,9 @@ impl Timeline {
         let Some(last) = track.last else {
             return self.decide_first(dts, arrival);
         };
+        if track.reconnected {
+            return self.decide_reconnected(last, dts, arrival);
+        }
         let at = dts.saturating_add(track.offset);
         let step = at.saturating_sub(last.dts);
         if step > 0 && step <= SMOOTH {
@@ -322,6 +340,29 @@ impl Timeline {
                     gap: Some(moved(offset)),
                 }
             }
+        }
+    }
+
+    /// The first sample of a new connection goes by the offset that explains its arrival, or else by
+    /// its arrival.
+    fn decide_reconnected(&self, last: Last, dts: i64, arrival: Duration) -> Decision {
+        let waited = flicks_of(arrival.saturating_sub(last.arrival)).max(last.step);
+        let expected = last.dts.saturating_add(waited);
+        let miss = |offset: i64| dts.saturating_add(offset).saturating_sub(expected).saturating_abs();
+        let offset = self
+            .offsets()
+            .filter(|offset| dts.saturating_add(*offset) > last.dts)
+            .min_by_key(|offset| miss(*offset))
+            .filter(|offset| miss(*offset) <= SMOOTH)
+            .unwrap_or(expected.saturating_sub(dts));
+        let begins = last.dts.saturating_add(last.step);
+        Decision {
+            offset,
+            gap: Some(Break {
+                cause: BreakCause::Reconnect,
+                at: begins,
+                length: dts.saturating_add(offset).saturating_sub(begins),
+            }),
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::clock::Now;
 use super::inlet::{Inlet, Told};
 use super::naming::{NameOptions, Template};
-use super::plan::{Naming, Plan};
+use super::plan::{Naming, Plan, Sound};
 use super::recording::Recording;
 use super::report::{FinishedFile, PartEnd, Report, Reporter, SessionIdentity};
 use super::rotation::RotationLimit;
@@ -26,6 +26,7 @@ use crate::storage::fs::OsFileSystem;
 use crate::storage::growing::Folders;
 
 mod life;
+mod reconnect;
 mod rotation;
 
 const VIDEO: TrackId = TrackId(1);
@@ -77,6 +78,7 @@ struct Bench {
 struct Reports {
     files: Mutex<Vec<FinishedFile>>,
     others: Mutex<Vec<String>>,
+    key_frames_wanted: Mutex<u32>,
 }
 
 impl Reporter for Reports {
@@ -88,6 +90,10 @@ impl Reporter for Reports {
             }
             other => self.others.lock().push(format!("{other:?}")),
         }
+    }
+
+    fn want_key_frame(&self) {
+        *self.key_frames_wanted.lock() += 1;
     }
 }
 
@@ -143,8 +149,17 @@ impl Bench {
             },
             may_rotate: asked.may_rotate,
             h264_container: asked.container,
+            sound: Sound {
+                sample_rate: 44_100,
+                channels: 2,
+                aac_mode: 5,
+                webm_vorbis: false,
+            },
             index_first: true,
             index_reserve_bytes: 0,
+            new_part_on_change: false,
+            cluster_max_ms: 5000,
+            cluster_max_bytes: 5_242_880,
             max_audio: 100,
             sync_interval: Duration::from_secs(1),
             fresh: asked.fresh,

@@ -1,0 +1,139 @@
+//! Gets the tracks of a stream, and what its container can carry.
+//! Gives each track as the container gets it: as it came, or its sound in another codec.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::timeline::{flicks, from_ms};
+use crate::audio::Transcoder;
+use crate::media::{CodecConfig, Container, Result, Sample, Timescale, Timestamp, TrackConfig, TrackId, TrackKind};
+
+/// Sound that is transcoded and does not come is filled with silence when pictures are so far ahead.
+const SILENCE_AFTER_MS: i64 = 1000;
+
+/// What of that is left for sound that is only late.
+const SILENCE_SPARES_MS: i64 = 500;
+
+/// A track of the recording.
+pub(super) struct Track {
+    /// As the stream describes it.
+    pub(super) config: Arc<TrackConfig>,
+    /// Turns its sound into what the container takes.
+    transcoder: Option<Box<Transcoder>>,
+    /// Where its last sample in a file lies on the timeline, in flicks.
+    pub(super) seen: Option<i64>,
+    pub(super) last_arrival: Duration,
+    /// Its configuration is not in the part that grows: a new part has to begin with its next key frame.
+    pub(super) needs_part: bool,
+    /// No part can carry it.
+    pub(super) unsupported: bool,
+    /// Pictures of a new connection can be decoded from its first key frame on only.
+    pub(super) needs_key: bool,
+}
+
+impl Track {
+    pub(super) fn new(config: Arc<TrackConfig>) -> Self {
+        Self {
+            config,
+            transcoder: None,
+            seen: None,
+            last_arrival: Duration::ZERO,
+            needs_part: false,
+            unsupported: false,
+            needs_key: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> TrackId {
+        self.config.id
+    }
+
+    pub(super) fn kind(&self) -> TrackKind {
+        self.config.kind()
+    }
+
+    /// As the file describes it.
+    pub(super) fn written(&self) -> &TrackConfig {
+        self.transcoder
+            .as_ref()
+            .map_or(&self.config, |transcoder| transcoder.config())
+    }
+
+    /// Puts a transcoder in where `container` cannot carry the sound as it comes.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is none for it.
+    pub(super) fn fit(&mut self, plan: &Plan, container: Container) -> Result<()> {
+        if self.transcoder.is_none()
+            && let Some(target) = plan.sound.target(container, &self.config.codec)
+        {
+            self.transcoder = Some(Box::new(Transcoder::new(&self.config, &target)?));
+        }
+        Ok(())
+    }
+
+    /// The stream describes it anew. `true` where the file sees nothing of it.
+    ///
+    /// # Errors
+    /// As [`Transcoder::reconfigure`].
+    pub(super) fn reconfigure(&mut self, config: &Arc<TrackConfig>) -> Result<bool> {
+        self.config = Arc::clone(config);
+        match &mut self.transcoder {
+            Some(transcoder) => transcoder.reconfigure(config).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Turns a placed sample into what the file gets: itself, or any number of others. Tells how many
+    /// of them were lost because they could not be decoded.
+    ///
+    /// # Errors
+    /// As [`Transcoder::sample`].
+    pub(super) fn encode(&mut self, sample: Sample, out: &mut Vec<Sample>) -> Result<u64> {
+        let Some(transcoder) = &mut self.transcoder else {
+            out.push(sample);
+            return Ok(0);
+        };
+        let before = transcoder.counters().decode_errors;
+        transcoder.sample(&sample, out)?;
+        Ok(transcoder.counters().decode_errors - before)
+    }
+
+    /// Fills sound up with silence that has not come while pictures are at `moment`, in flicks.
+    ///
+    /// # Errors
+    /// As [`Transcoder::silence_until`].
+    pub(super) fn keep_up(&mut self, moment: i64, out: &mut Vec<Sample>) -> Result<()> {
+        let behind = self.seen.is_some_and(|seen| moment - seen > from_ms(SILENCE_AFTER_MS));
+        match &mut self.transcoder {
+            Some(transcoder) if behind => {
+                let until = Timestamp::new(moment - from_ms(SILENCE_SPARES_MS), Timescale::FLICKS);
+                transcoder.silence_until(until, out)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that went in comes out.
+    ///
+    /// # Errors
+    /// As [`Transcoder::finish`].
+    pub(super) fn finish(&mut self, out: &mut Vec<Sample>) -> Result<()> {
+        self.transcoder
+            .as_mut()
+            .map_or(Ok(()), |transcoder| transcoder.finish(out))
+    }
+
+    /// How long a sample lasts that was encoded here, in flicks; `None` where samples are as they came.
+    pub(super) fn encoded_length(&self) -> Option<i64> {
+        let config = self.transcoder.as_ref()?.config();
+        let ticks = match &config.codec {
+            CodecConfig::Aac(aac) => aac.frame_samples,
+            // 20 ms at 48 kHz, and a long block of Vorbis at the rates it is used with.
+            CodecConfig::Opus(_) => 960,
+            _ => 1024,
+        };
+        flicks(Timestamp::new(i64::from(ticks), config.timescale)).ok()
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::ingest::{EndReason, Protocol};
+use crate::ingest::{EndReason, LinkFacts, Protocol};
 use crate::media::{TrackKind, UnixMs};
 use crate::recording::report::{FinishedFile, PartEnd, SessionIdentity};
 use crate::storage::retention::Reason;
@@ -22,6 +22,8 @@ pub const EVENT_NAMES: &[&str] = &[
     "recording_failed",
     "warning",
     "file_removed",
+    "session_interrupted",
+    "session_resumed",
 ];
 
 /// A track as `session_published` tells it.
@@ -94,6 +96,21 @@ pub enum EventBody {
     SessionEnded {
         /// Why.
         reason: EndReason,
+        /// How its packet connection fared, where it came by one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        link: Option<LinkFacts>,
+    },
+    /// A publisher or camera went away; the session waits for it as long as the settings say.
+    SessionInterrupted {
+        /// Why it went.
+        reason: EndReason,
+    },
+    /// It is back: the session and its recordings go on.
+    SessionResumed {
+        /// `host:port` of the other side.
+        peer: String,
+        /// How long it was away, in milliseconds.
+        away_ms: i64,
     },
     /// A recording began.
     RecordingStarted {
@@ -177,6 +194,8 @@ impl Event {
             EventBody::RecordingFailed { .. } => "recording_failed",
             EventBody::FileRemoved { .. } => "file_removed",
             EventBody::Warning { .. } => "warning",
+            EventBody::SessionInterrupted { .. } => "session_interrupted",
+            EventBody::SessionResumed { .. } => "session_resumed",
         }
     }
 

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, Weak};
 
-use subtle::ConstantTimeEq;
-
 use super::Inner;
-use super::session::{MediaSession, Publisher, SessionStart};
-use crate::ingest::{Gate, Protocol, Publication, PublishRequest, Refusal};
+use super::access::{Action, AuthorizeRequest, may_block, token_matches};
+use super::publisher::Publisher;
+use super::session::{MediaSession, SessionStart};
+use crate::ingest::{EndReason, Gate, Protocol, Publication, PublishRequest, Refusal};
 use crate::recording::report::SessionIdentity;
 
 /// Longest stream name, login or room taken, in bytes: four times the longest file name.
@@ -19,6 +19,27 @@ pub(crate) struct EngineGate(pub(crate) Weak<Inner>);
 impl Gate for EngineGate {
     fn publish(&self, request: PublishRequest) -> Result<Box<dyn Publication>, Refusal> {
         let engine = self.0.upgrade().ok_or_else(|| refusal("the engine is stopping"))?;
+        if let Some(token) = &engine.settings.publish_token
+            && !token_matches(&token.0, request.token.as_deref())
+        {
+            return Err(refusal(
+                "the publish token is missing or wrong: publish as name?token=…",
+            ));
+        }
+        let mut asked = AuthorizeRequest::new(Action::Publish, request.peer.clone(), request.token.clone());
+        asked.stream_name.clone_from(&request.stream_name);
+        asked.resource.clone_from(&request.app);
+        if !may_block(|| engine.authorize(&asked)) {
+            return Err(refusal("the host does not let it in"));
+        }
+        Ok(Box::new(self.open(&request)?))
+    }
+}
+
+impl EngineGate {
+    /// Makes the session of a publisher that may come in: one that was let in, or the host's own.
+    pub(crate) fn open(&self, request: &PublishRequest) -> Result<Publisher, Refusal> {
+        let engine = self.0.upgrade().ok_or_else(|| refusal("the engine is stopping"))?;
         let query = |key: &str| {
             request
                 .query
@@ -26,13 +47,6 @@ impl Gate for EngineGate {
                 .find(|(name, _)| name == key)
                 .map_or("", |(_, value)| value.as_str())
         };
-        if let Some(token) = &engine.settings.publish_token
-            && !bool::from(token.0.as_bytes().ct_eq(query("token").as_bytes()))
-        {
-            return Err(refusal(
-                "the publish token is missing or wrong: publish as name?token=…",
-            ));
-        }
         for (what, value) in [
             ("stream name", request.stream_name.as_str()),
             ("login", query("login")),
@@ -61,17 +75,43 @@ impl Gate for EngineGate {
             identity,
             protocol: request.protocol,
             room: query("room").to_owned(),
-            peer: request.peer.to_string(),
+            peer: request.peer.clone(),
             record,
             preroll: engine.settings.preroll,
         };
-        let session = Arc::new(MediaSession::new(start, Weak::clone(&self.0)));
-        let mut sessions = engine.sessions.lock();
-        let Some(sessions) = sessions.as_mut() else {
+        let mut locked = engine.sessions.lock();
+        let Some(sessions) = locked.as_mut() else {
             return Err(refusal("the engine is stopping"));
         };
+        let known = sessions
+            .values()
+            .find(|session| session.identity.stream_name == request.stream_name)
+            .map(Arc::clone);
+        if let Some(known) = &known {
+            let waiting = known.is_waiting();
+            if !waiting && !engine.settings.take_over {
+                return Err(refusal(&format!(
+                    "a stream named {:?} is being published already (publish_duplicate_name=take-over lets the newer \
+                     one in)",
+                    request.stream_name
+                )));
+            }
+            let continues = waiting || !engine.settings.reconnect_window.is_zero();
+            if continues && known.may_continue(request.protocol, query("login"), query("room")) {
+                return Ok(known.connect(&request.peer));
+            }
+            sessions.remove(&known.identity.media_session_id);
+        }
+        let session = Arc::new(MediaSession::new(start, Weak::clone(&self.0)));
         sessions.insert(session.identity.media_session_id.clone(), Arc::clone(&session));
-        Ok(Box::new(Publisher(session)))
+        // Ending a session takes the lock of all sessions.
+        drop(locked);
+        if let Some(replaced) = known
+            && replaced.cancel(EndReason::TakenOver).is_ok()
+        {
+            tracing::info!(stream_name = request.stream_name, "another publisher has taken over");
+        }
+        Ok(session.connect(&request.peer))
     }
 }
 
@@ -87,6 +127,9 @@ impl super::config::Settings {
         self.record_streams
             && match protocol {
                 Protocol::Rtmp => self.record_rtmp_streams,
+                Protocol::Rtsp => self.record_rtsp_streams,
+                Protocol::Webrtc => self.record_webrtc_streams,
+                Protocol::Push => self.record_pushed_streams,
             }
     }
 }

@@ -10,14 +10,15 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::clock::unix_now;
+use super::control::{Listen, ListenAt, Listener, WeakEngine};
 use super::digest::{self, Digest};
 use super::events::EventBody;
 use super::gate::EngineGate;
 use super::hook::HookJob;
 use super::notifier::UntilTold;
 use super::retention::{Hold, Outcome};
-use super::{Inner, Life};
-use crate::ingest::{SharedGate, rtmp};
+use super::{Inner, Life, webhook};
+use crate::ingest::{EndReason, SharedGate, rtmp};
 use crate::media::{Error, ErrorKind, Result};
 use crate::recording::clock::Clock;
 use crate::recording::recovery;
@@ -41,6 +42,10 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    pub(super) fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     pub(super) fn address(&self, protocol: &str) -> Option<SocketAddr> {
         self.addresses
             .iter()
@@ -50,7 +55,7 @@ impl Listeners {
 }
 
 impl Inner {
-    pub(super) fn start(self: &Arc<Self>) -> Result<()> {
+    pub(super) fn start(self: &Arc<Self>, more: &dyn Listen) -> Result<()> {
         let refused = |kind, message| Err(Error::new(kind, "start the engine", message));
         let mut life = self.life.lock();
         match &*life {
@@ -65,7 +70,7 @@ impl Inner {
         }
         // Not locked meanwhile: recovery can take long, and a stop or a question must not wait for it.
         drop(life);
-        let opened = self.open();
+        let opened = self.open(more);
         let mut life = self.life.lock();
         let stop = matches!(*life, Life::Starting { stop: true });
         match opened {
@@ -98,7 +103,7 @@ impl Inner {
     }
 
     /// Everything that can fail; nothing that listens is left after an error.
-    fn open(self: &Arc<Self>) -> Result<Listeners> {
+    fn open(self: &Arc<Self>, more: &dyn Listen) -> Result<Listeners> {
         for warning in std::mem::take(&mut *self.warnings.lock()) {
             self.warn("config", warning.to_string());
         }
@@ -113,10 +118,11 @@ impl Inner {
             let _ = self.digest.set(digest);
         }
         self.recover()?;
+        self.open_folders()?.start_sync_threads(self.settings.threads)?;
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let writers = Writers::start(self.settings.threads, &clock)?;
         *self.writers.lock() = Some(writers);
-        let listening = self.start_retention().and_then(|()| self.listen());
+        let listening = self.start_retention().and_then(|()| self.listen(more));
         if listening.is_err() {
             if let Some(retention) = &self.retention {
                 retention.stop();
@@ -199,7 +205,7 @@ impl Inner {
     }
 
     /// Opens every listener that the settings name; none is left open after an error.
-    fn listen(self: &Arc<Self>) -> Result<Listeners> {
+    fn listen(self: &Arc<Self>, more: &dyn Listen) -> Result<Listeners> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(io_threads())
             .thread_name("livereel-io")
@@ -241,7 +247,24 @@ impl Inner {
             }));
             listeners.addresses.push(("rtmp", address));
         }
-        Ok(listeners)
+        let at = ListenAt {
+            engine: WeakEngine::new(self),
+            runtime: listeners.runtime(),
+            stop: self.stop.clone(),
+        };
+        match more.open(&at) {
+            Ok(opened) => {
+                for Listener { address, serve } in opened {
+                    listeners.tasks.push(listeners.runtime.spawn(serve));
+                    listeners.addresses.extend(address);
+                }
+                Ok(listeners)
+            }
+            Err(error) => {
+                listeners.runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     /// Begins a stop where none is under way, and waits for its end.
@@ -258,6 +281,8 @@ impl Inner {
         let stopped = matches!(*life, Life::Stopped);
         drop(life);
         if stopped && self.notifier.wait_done(left()) {
+            // What is not posted by then waits on disk: no reason to fail.
+            self.finish_webhook(left().min(webhook::PATIENCE));
             return Ok(());
         }
         Err(Error::new(
@@ -305,7 +330,9 @@ impl Inner {
             }
         }
         let left = self.sessions.lock().take().unwrap_or_default();
-        drop(left);
+        for session in left.into_values() {
+            session.end(EndReason::EngineStopped);
+        }
         let writers = self.writers.lock().take();
         drop(writers);
         runtime.shutdown_background();
@@ -322,6 +349,7 @@ impl Inner {
         *self.life.lock() = Life::Stopped;
         self.life_changed.notify_all();
         self.notifier.wait_done(EVENT_PATIENCE);
+        self.finish_webhook(webhook::PATIENCE);
     }
 
     pub(super) fn warn(&self, code: &'static str, message: String) {

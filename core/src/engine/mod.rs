@@ -10,34 +10,48 @@ use crate::media::sync::{Condvar, Mutex};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+pub mod access;
 pub(crate) mod clock;
 pub mod config;
+pub(crate) mod control;
 mod digest;
 pub mod events;
 mod gate;
+mod history;
 pub mod hook;
 mod life;
 mod notifier;
 mod preroll;
+mod publisher;
+pub mod push;
 mod recordings;
 mod retention;
 mod session;
+pub mod webhook;
 
+pub use access::{Action, AuthorizeRequest, PullHosts};
 pub use config::Config;
+pub use control::WeakEngine;
 pub use events::{Event, EventBody, RemovalReason, TrackFacts};
+pub use history::SessionFile;
 pub use notifier::{EventQueue, SubscriptionId};
+pub use push::{Push, PushOptions, Pushed};
 pub use recordings::RecordOptions;
 
+use access::Authorize;
 use clock::SystemClock;
 use config::{Remark, Settings};
+use control::Totals;
 use digest::Digest;
+use history::History;
 use hook::HookRunner;
 use notifier::Notifier;
 use recordings::Running;
 use retention::Retention;
 use session::MediaSession;
+use webhook::Webhook;
 
-use crate::ingest::{EndReason, Protocol};
+use crate::ingest::{EndReason, LinkFacts, Protocol};
 use crate::media::{Error, ErrorKind, Result, UnixMs};
 use crate::recording::inlet::Told;
 use crate::recording::report::FinishedFile;
@@ -61,6 +75,8 @@ pub struct Engine {
 /// What all clones of an engine share; the last one stops it.
 struct Handle {
     inner: Arc<Inner>,
+    /// Not so where a service of the engine holds it for a moment.
+    stops: bool,
 }
 
 /// The engine itself, held by its threads as well.
@@ -75,6 +91,11 @@ pub(crate) struct Inner {
     /// The running media sessions; `None` once the engine stops.
     pub(crate) sessions: Mutex<Option<HashMap<String, Arc<MediaSession>>>>,
     pub(crate) recordings: Mutex<HashMap<String, Arc<Running>>>,
+    pub(crate) history: History,
+    pub(crate) totals: Totals,
+    authorize: Mutex<Option<Authorize>>,
+    /// There with the first start, where the options ask for it.
+    webhook: OnceLock<Webhook>,
     hook: Option<HookRunner>,
     pub(crate) retention: Option<Retention>,
     /// There with the first start, where the settings ask for SHA-256.
@@ -83,6 +104,20 @@ pub(crate) struct Inner {
     life_changed: Condvar,
     stop: CancellationToken,
     process: u32,
+}
+
+impl Inner {
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(&*self.life.lock(), Life::Running(_))
+    }
+
+    /// The network threads, while the engine runs.
+    pub(crate) fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        match &*self.life.lock() {
+            Life::Running(listeners) => Some(listeners.runtime()),
+            _ => None,
+        }
+    }
 }
 
 /// Where an engine is in its life; it is lived once.
@@ -117,25 +152,21 @@ impl Engine {
             writers: Mutex::new(None),
             sessions: Mutex::new(Some(HashMap::new())),
             recordings: Mutex::new(HashMap::new()),
+            history: History::default(),
+            totals: Totals::default(),
+            authorize: Mutex::new(None),
+            webhook: OnceLock::new(),
             life: Mutex::new(Life::New),
             life_changed: Condvar::new(),
             stop: CancellationToken::new(),
             process: std::process::id(),
         };
         Ok(Self {
-            handle: Arc::new(Handle { inner: Arc::new(inner) }),
+            handle: Arc::new(Handle {
+                inner: Arc::new(inner),
+                stops: true,
+            }),
         })
-    }
-
-    /// Opens the folders, finishes what a crash left, and opens the listeners. Returns when all
-    /// listen (each is a `listening` event too).
-    ///
-    /// # Errors
-    /// `InvalidState` for an engine that was started before; what the folders and sockets answer.
-    /// After an error nothing listens, and `start` may be tried again; not so after `Cancelled`, for
-    /// an engine that was stopped meanwhile.
-    pub fn start(&self) -> Result<()> {
-        self.inner("start the engine")?.start()
     }
 
     /// Ends every session, finishes every file, delivers the last events, and returns when all is
@@ -150,7 +181,7 @@ impl Engine {
         inner.stop(timeout.unwrap_or(inner.settings.stop_timeout))
     }
 
-    /// Where the listener of `protocol` (`"rtmp"`) listens, while the engine runs.
+    /// Where the listener of `protocol` (`"rtmp"`, `"http"`, `"https"`) listens, while the engine runs.
     pub fn address(&self, protocol: &str) -> Option<SocketAddr> {
         match &*self.handle.inner.life.lock() {
             Life::Running(listeners) => listeners.address(protocol),
@@ -258,6 +289,9 @@ impl Engine {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if !self.stops {
+            return;
+        }
         if self.inner.process == std::process::id() {
             // Running out of time is no reason to keep the host waiting: the threads go on.
             let _ = self.inner.stop(self.inner.settings.stop_timeout);
@@ -293,6 +327,11 @@ impl Session {
         Ok(Recording {
             running: self.session.record(&options)?,
         })
+    }
+
+    /// Asks the source for a key frame. Sources that cannot be asked (RTMP, RTSP) ignore it.
+    pub fn request_key_frame(&self) {
+        self.session.request_key_frame();
     }
 
     /// Ends it: the publisher is disconnected, its files are finished.
@@ -381,6 +420,9 @@ pub struct SessionInfo {
     pub samples_in: u64,
     /// Payload bytes that arrived.
     pub bytes_in: u64,
+    /// How its packet connection fares, where it comes by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkFacts>,
     /// What the publisher told of itself (`onMetaData`).
     pub facts: serde_json::Map<String, serde_json::Value>,
 }

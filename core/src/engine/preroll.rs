@@ -71,7 +71,7 @@ impl Preroll {
     fn all_tracks(&self) -> impl Iterator<Item = &Arc<TrackConfig>> {
         let later = self.units.iter().filter_map(|(unit, _)| match unit {
             Unit::Track(config) => Some(config),
-            Unit::Sample(_) => None,
+            _ => None,
         });
         self.tracks.iter().chain(later)
     }
@@ -99,6 +99,7 @@ impl Preroll {
                     Some(known) => *known = config,
                     None => self.tracks.push(config),
                 },
+                Unit::Dropped { .. } | Unit::Reconnected => {}
             }
         }
     }

@@ -39,6 +39,38 @@ pub(crate) struct Running {
     pub(crate) engine: Weak<Inner>,
 }
 
+impl RecordOptions {
+    /// Checks template and rotation.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the option.
+    pub fn check(&self) -> Result<()> {
+        self.template()?;
+        self.rotation()?;
+        Ok(())
+    }
+
+    fn template(&self) -> Result<Option<Template>> {
+        let read = |text: &String| Template::parse(text).map_err(|error| invalid("template", text, error));
+        self.template.as_ref().map(read).transpose()
+    }
+
+    fn rotation(&self) -> Result<Option<RotationLimit>> {
+        let read = |text: &String| RotationLimit::parse(text).map_err(|error| invalid("rotation", text, error));
+        self.rotation.as_ref().map(read).transpose()
+    }
+}
+
+fn invalid(option: &'static str, value: &str, error: Error) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        "start a recording",
+        error.message().to_owned(),
+    )
+    .with("option", option)
+    .with("value", value)
+}
+
 impl Running {
     pub(crate) fn info(&self) -> RecordingInfo {
         let facts = self.status.facts();
@@ -126,29 +158,15 @@ impl Inner {
         let running =
             running.ok_or_else(|| Error::new(ErrorKind::Internal, "start a recording", "there is no writer thread"))?;
         self.recordings.lock().insert(running.id.clone(), Arc::clone(&running));
+        self.history.recording_started(&session.identity.media_session_id);
         Ok(running)
     }
 
     fn plan(&self, session: &MediaSession, options: &RecordOptions, fresh: bool) -> Result<Plan> {
         let settings = &self.settings;
-        let invalid = |option: &'static str, value: &str, error: Error| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                "start a recording",
-                error.message().to_owned(),
-            )
-            .with("option", option)
-            .with("value", value)
-        };
-        let template = match &options.template {
-            Some(text) => Template::parse(text).map_err(|error| invalid("template", text, error))?,
-            None => settings.template.clone(),
-        };
+        let template = options.template()?.unwrap_or_else(|| settings.template.clone());
         let may_rotate = session.room.is_empty();
-        let rotation = match &options.rotation {
-            Some(text) => RotationLimit::parse(text).map_err(|error| invalid("rotation", text, error))?,
-            None => settings.rotation,
-        };
+        let rotation = options.rotation()?.unwrap_or(settings.rotation);
         Ok(Plan {
             recording_id: uuid::Uuid::new_v4().to_string(),
             identity: Arc::clone(&session.identity),
@@ -160,8 +178,12 @@ impl Inner {
             rotation: if may_rotate { rotation } else { RotationLimit::Disabled },
             may_rotate,
             h264_container: settings.h264_container,
+            sound: settings.sound,
             index_first: settings.index_first,
             index_reserve_bytes: settings.index_reserve_bytes,
+            new_part_on_change: settings.new_part_on_change,
+            cluster_max_ms: settings.cluster_max_ms,
+            cluster_max_bytes: settings.cluster_max_bytes,
             max_audio: settings.audio_buffer_max_size,
             sync_interval: settings.sync_interval,
             fresh,
@@ -207,6 +229,8 @@ impl Inner {
             Report::FileFinished { file, receipt } => {
                 self.run_hook(&identity, &recording_id, &file, hold.clone());
                 until_told = UntilTold { receipt, hold };
+                self.history
+                    .file_finished(&identity.media_session_id, &recording_id, &file);
                 EventBody::FileFinished(file)
             }
             Report::Finished {
@@ -216,6 +240,7 @@ impl Inner {
                 reason,
             } => {
                 self.recordings.lock().remove(&recording_id);
+                self.history.recording_finished(&identity.media_session_id);
                 EventBody::RecordingFinished {
                     parts,
                     size_bytes,
@@ -249,6 +274,17 @@ impl Reporter for EngineReporter {
     fn report(&self, report: Report) {
         if let Some(engine) = self.engine.upgrade() {
             engine.reported(&self.identity, &self.recording_id, report);
+        }
+    }
+
+    fn want_key_frame(&self) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        let sessions = engine.sessions.lock();
+        let session = sessions
+            .as_ref()
+            .and_then(|all| all.get(&self.identity.media_session_id));
+        if let Some(session) = session {
+            session.request_key_frame();
         }
     }
 }

@@ -1,12 +1,11 @@
-//! Gets a publication's tracks and samples from ingest, on the connection's task.
+//! Gets tracks and samples of one stream from its publisher, on the connection's task.
 //! Gives them to the inlets of the session's recordings, and the session's facts to listings.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::media::sync::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
@@ -14,29 +13,24 @@ use super::SessionInfo;
 use super::clock::unix_now;
 use super::events::{EventBody, TrackFacts};
 use super::preroll::Preroll;
+use super::publisher::Publisher;
 use super::recordings::{RecordOptions, Running};
-use crate::ingest::{EndReason, Protocol, Publication};
-use crate::media::{CodecConfig, Error, ErrorKind, Result, Sample, TrackConfig, Unit, UnixMs};
+use crate::ingest::{EndReason, LinkFacts, Protocol};
+use crate::media::{Error, ErrorKind, Result, TrackConfig, Unit, UnixMs};
 use crate::recording::inlet::Told;
 use crate::recording::report::{PartEnd, SessionIdentity};
-
-/// How long a source that can be held waits for a full recording. A disk that takes longer is
-/// stalled: the source goes on, and what the queue cannot hold is dropped and counted.
-const HOLD_FOR: Duration = Duration::from_secs(2);
 
 /// A media session, shared by its connection, the engine and the host's handles.
 pub(crate) struct MediaSession {
     pub(crate) identity: Arc<SessionIdentity>,
     pub(crate) protocol: Protocol,
     pub(crate) room: String,
-    peer: String,
     started: UnixMs,
     /// Whether it is recorded from its beginning.
     record: bool,
     engine: Weak<Inner>,
     state: Mutex<State>,
-    cancel: CancellationToken,
-    end_reason: Mutex<EndReason>,
+    key_frame_wanted: Arc<Notify>,
 }
 
 struct State {
@@ -46,8 +40,38 @@ struct State {
     preroll: Preroll,
     published: bool,
     ended: bool,
+    /// Which connection it is: a publisher that was replaced is not listened to any more.
+    connection: Connection,
     samples_in: u64,
     bytes_in: u64,
+    link: Option<LinkFacts>,
+}
+
+/// The connection that feeds a session now.
+struct Connection {
+    number: u64,
+    /// It went away, and another may take its place.
+    lost: bool,
+    lost_at: Option<Duration>,
+    peer: String,
+    cancel: CancellationToken,
+    /// Fires when another one takes its place.
+    replaced: CancellationToken,
+    end_reason: EndReason,
+}
+
+impl Connection {
+    fn new(number: u64, peer: String) -> Self {
+        Self {
+            number,
+            lost: false,
+            lost_at: None,
+            peer,
+            cancel: CancellationToken::new(),
+            replaced: CancellationToken::new(),
+            end_reason: EndReason::TakenOver,
+        }
+    }
 }
 
 /// What a session is made with.
@@ -66,7 +90,6 @@ impl MediaSession {
             identity: Arc::new(start.identity),
             protocol: start.protocol,
             room: start.room,
-            peer: start.peer,
             started: unix_now(),
             record: start.record,
             engine,
@@ -77,11 +100,12 @@ impl MediaSession {
                 preroll: Preroll::new(start.preroll),
                 published: false,
                 ended: false,
+                connection: Connection::new(0, start.peer),
                 samples_in: 0,
                 bytes_in: 0,
+                link: None,
             }),
-            cancel: CancellationToken::new(),
-            end_reason: Mutex::new(EndReason::Terminated),
+            key_frame_wanted: Arc::new(Notify::new()),
         }
     }
 
@@ -90,24 +114,101 @@ impl MediaSession {
         SessionInfo {
             identity: Arc::clone(&self.identity),
             protocol: self.protocol,
-            peer: self.peer.clone(),
+            peer: state.connection.peer.clone(),
             room: self.room.clone(),
             started: self.started,
             tracks: state.tracks.iter().map(|config| track_facts(config)).collect(),
             samples_in: state.samples_in,
             bytes_in: state.bytes_in,
+            link: state.link,
             facts: state.facts.clone(),
         }
     }
 
-    /// Asks the connection to end it.
+    /// Asks the connection to end it; where there is none, ends it.
     pub(crate) fn cancel(&self, reason: EndReason) -> Result<()> {
-        if self.state.lock().ended {
+        let mut state = self.state.lock();
+        if state.ended {
             return Err(self.ended_error("end a media session"));
         }
-        *self.end_reason.lock() = reason;
-        self.cancel.cancel();
+        state.connection.end_reason = reason;
+        state.connection.cancel.cancel();
+        // A host that pushes learns of it with its next sample, which may never come.
+        let nobody_listens = state.connection.lost || self.protocol == Protocol::Push;
+        drop(state);
+        if nobody_listens {
+            self.end(reason);
+        }
         Ok(())
+    }
+
+    /// Makes `peer` the connection that feeds the session; the one before is not listened to any more.
+    pub(crate) fn connect(self: &Arc<Self>, peer: &str) -> Publisher {
+        let mut state = self.state.lock();
+        let before = &state.connection;
+        let number = before.number + 1;
+        let since = before.lost_at;
+        before.replaced.cancel();
+        before.cancel.cancel();
+        state.connection = Connection::new(number, peer.to_owned());
+        let cancel = state.connection.cancel.clone();
+        let resumed = state.published;
+        drop(state);
+        if let (true, Some(engine)) = (resumed, self.engine.upgrade()) {
+            let now = engine.clock.mono();
+            let away = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            let body = EventBody::SessionResumed {
+                peer: peer.to_owned(),
+                away_ms: i64::try_from(away.as_millis()).unwrap_or(i64::MAX),
+            };
+            engine.notifier.emit(body, Some(Arc::clone(&self.identity)), None);
+            self.unit(number, Unit::Reconnected);
+        }
+        Publisher::new(Arc::clone(self), number, cancel, Arc::clone(&self.key_frame_wanted))
+    }
+
+    /// Whether a publisher that asks for the same stream may continue this session.
+    pub(crate) fn may_continue(&self, protocol: Protocol, login: &str, room: &str) -> bool {
+        self.protocol == protocol && self.identity.login == login && self.room == room
+    }
+
+    /// Whether its connection went away, and it waits for another.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state.lock().connection.lost
+    }
+
+    /// Connection `number` has ended. One that broke may come back within `record_reconnect_window`.
+    pub(crate) fn leave(self: &Arc<Self>, number: u64, reason: EndReason) {
+        let mut state = self.state.lock();
+        if state.ended || state.connection.number != number || state.connection.lost {
+            return;
+        }
+        let Some(engine) = self.engine.upgrade() else {
+            drop(state);
+            return self.end(reason);
+        };
+        let broke = matches!(
+            reason,
+            EndReason::ConnectionLost | EndReason::Idle | EndReason::ProtocolError
+        );
+        let window = engine.settings.reconnect_window;
+        let (true, false, true, Some(runtime)) = (broke, window.is_zero(), state.published, engine.runtime()) else {
+            drop(state);
+            return self.end(reason);
+        };
+        state.connection.lost = true;
+        state.connection.lost_at = Some(engine.clock.mono());
+        let replaced = state.connection.replaced.clone();
+        drop(state);
+        let body = EventBody::SessionInterrupted { reason };
+        engine.notifier.emit(body, Some(Arc::clone(&self.identity)), None);
+        let session = Arc::clone(self);
+        runtime.spawn(async move {
+            tokio::select! {
+                () = replaced.cancelled() => {}
+                () = tokio::time::sleep(window) => session.end(reason),
+            }
+        });
     }
 
     /// Starts one more recording.
@@ -133,7 +234,14 @@ impl MediaSession {
             }
         }
         state.recordings.push(Arc::clone(&running));
+        drop(state);
+        self.request_key_frame();
         Ok(running)
+    }
+
+    /// Asks the source for a key frame, where it can be asked.
+    pub(crate) fn request_key_frame(&self) {
+        self.key_frame_wanted.notify_one();
     }
 
     fn ended_error(&self, operation: &'static str) -> Error {
@@ -143,16 +251,13 @@ impl MediaSession {
 
     /// The first sample is here: tells the world, and starts the recording that the settings ask for.
     fn publish(&self, engine: &Arc<Inner>) {
-        let tracks = self
-            .state
-            .lock()
-            .tracks
-            .iter()
-            .map(|config| track_facts(config))
-            .collect();
+        let state = self.state.lock();
+        let tracks = state.tracks.iter().map(|config| track_facts(config)).collect();
+        let peer = state.connection.peer.clone();
+        drop(state);
         let body = EventBody::SessionPublished {
             protocol: self.protocol,
-            peer: self.peer.clone(),
+            peer,
             tracks,
         };
         engine.notifier.emit(body, Some(Arc::clone(&self.identity)), None);
@@ -169,11 +274,12 @@ impl MediaSession {
         }
     }
 
-    fn unit(&self, unit: Unit) {
+    /// Takes what connection `number` brings.
+    pub(crate) fn unit(&self, number: u64, unit: Unit) {
         let Some(engine) = self.engine.upgrade() else { return };
         let is_sample = matches!(unit, Unit::Sample(_));
         let mut state = self.state.lock();
-        if state.ended {
+        if state.ended || state.connection.number != number {
             return;
         }
         if is_sample && !state.published {
@@ -192,6 +298,7 @@ impl MediaSession {
                 Some(known) => *known = Arc::clone(config),
                 None => state.tracks.push(Arc::clone(config)),
             },
+            Unit::Dropped { .. } | Unit::Reconnected => {}
         }
         state.preroll.push(&unit, now);
         state.recordings.retain(|running| !running.status.is_ended());
@@ -203,21 +310,57 @@ impl MediaSession {
         }
     }
 
-    fn end(&self, reason: EndReason) {
+    /// What the publisher tells of itself.
+    pub(crate) fn facts(&self, facts: serde_json::Map<String, serde_json::Value>) {
+        self.state.lock().facts = facts;
+    }
+
+    /// How the connection fares.
+    pub(crate) fn link(&self, facts: LinkFacts) {
+        self.state.lock().link = Some(facts);
+    }
+
+    /// Why the connection is to end.
+    pub(crate) fn end_reason(&self) -> EndReason {
+        self.state.lock().connection.end_reason
+    }
+
+    /// Whether a recording takes nothing more for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state
+            .lock()
+            .recordings
+            .iter()
+            .any(|running| running.inlet.is_full())
+    }
+
+    /// A recording that takes nothing more for now.
+    pub(crate) fn full_recording(&self) -> Option<Arc<Running>> {
+        let state = self.state.lock();
+        let full = state.recordings.iter().find(|running| running.inlet.is_full());
+        full.map(Arc::clone)
+    }
+
+    /// Ends it: its recordings are finished.
+    pub(crate) fn end(&self, reason: EndReason) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
         let recordings = std::mem::take(&mut state.recordings);
         let published = state.published;
+        let link = state.link;
+        state.connection.cancel.cancel();
+        let (samples, bytes) = (state.samples_in, state.bytes_in);
         drop(state);
         let Some(engine) = self.engine.upgrade() else { return };
         if let Some(sessions) = engine.sessions.lock().as_mut() {
             sessions.remove(&self.identity.media_session_id);
         }
+        engine.totals.add(samples, bytes);
         if published {
             engine.notifier.emit(
-                EventBody::SessionEnded { reason },
+                EventBody::SessionEnded { reason, link },
                 Some(Arc::clone(&self.identity)),
                 None,
             );
@@ -233,81 +376,14 @@ impl MediaSession {
     }
 }
 
-/// The connection's end of a session.
-pub(crate) struct Publisher(pub(crate) Arc<MediaSession>);
-
-impl Publication for Publisher {
-    fn track(&mut self, config: TrackConfig) {
-        self.0.unit(Unit::Track(Arc::new(config)));
-    }
-
-    fn facts(&mut self, facts: serde_json::Map<String, serde_json::Value>) {
-        self.0.state.lock().facts = facts;
-    }
-
-    fn sample(&mut self, sample: Sample) {
-        self.0.unit(Unit::Sample(sample));
-    }
-
-    fn is_full(&self) -> bool {
-        self.0
-            .state
-            .lock()
-            .recordings
-            .iter()
-            .any(|running| running.inlet.is_full())
-    }
-
-    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let full = self
-            .0
-            .state
-            .lock()
-            .recordings
-            .iter()
-            .find(|running| running.inlet.is_full())
-            .map(Arc::clone);
-        Box::pin(async move {
-            if let Some(running) = full {
-                // Time running out is an answer too: the queue drops and counts from there.
-                let _ = tokio::time::timeout(HOLD_FOR, running.inlet.has_room()).await;
-            }
-        })
-    }
-
-    fn cancelled(&self) -> CancellationToken {
-        self.0.cancel.clone()
-    }
-
-    fn end_reason(&self) -> EndReason {
-        *self.0.end_reason.lock()
-    }
-
-    fn end(self: Box<Self>, reason: EndReason) {
-        self.0.end(reason);
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        self.0.end(EndReason::ConnectionLost);
-    }
-}
-
 pub(crate) fn track_facts(config: &TrackConfig) -> TrackFacts {
-    let mut facts = TrackFacts {
+    TrackFacts {
         id: config.id.0,
         kind: config.kind(),
         codec: config.codec.name().to_owned(),
-        width: None,
-        height: None,
-        sample_rate: None,
-        channels: None,
-    };
-    match &config.codec {
-        CodecConfig::H264(h264) => (facts.width, facts.height) = (Some(h264.width), Some(h264.height)),
-        CodecConfig::Aac(aac) => (facts.sample_rate, facts.channels) = (Some(aac.sample_rate), Some(aac.channels)),
-        CodecConfig::Mp3(mp3) => (facts.sample_rate, facts.channels) = (Some(mp3.sample_rate), Some(mp3.channels)),
+        width: config.codec.picture_size().map(|(width, _)| width),
+        height: config.codec.picture_size().map(|(_, height)| height),
+        sample_rate: config.codec.audio_format().map(|(rate, _)| rate),
+        channels: config.codec.audio_format().map(|(_, channels)| channels),
     }
-    facts
 }

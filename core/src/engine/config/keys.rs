@@ -67,7 +67,7 @@ impl Key {
 
     /// Whether its value must not be shown.
     pub fn is_secret(&self) -> bool {
-        self.name.ends_with("_token")
+        self.name.ends_with("_token") || self.name.ends_with("_secret")
     }
 
     /// The key of this name or alias.
@@ -104,10 +104,9 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-const HTTP: Served = Served::NotYet("HTTP is not served by this version");
+const PULLS: Served = Served::NotYet("pulling is not served by this version");
 const WEBRTC: Served = Served::NotYet("WebRTC is not served by this version");
-const WEBM: Served = Served::NoEffect("this version writes no WebM");
-const TRANSCODING: Served = Served::NoEffect("this version does not transcode: audio is kept as it comes");
+const OPUS_IN_MP4: Served = Served::NotYet("Opus in MP4 is not served by this version");
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
     Key {
@@ -171,13 +170,12 @@ pub const KEYS: &[Key] = &[
         "true",
         "Record what the host pushes",
     )
-    .alias(&["record_mixer_streams"])
-    .served(Served::NoEffect("this version takes no samples from the host")),
+    .alias(&["record_mixer_streams"]),
     key(
         "record_formats",
         Kind::Formats,
         "h264-mp4,vp8-webm",
-        "Container of each codec: h264-mp4, h264-ts, vp8-webm",
+        "Container of each codec: h264-mp4, h264-ts or h264-webm, and vp8-webm",
     ),
     key(
         "stream_record_policy_template",
@@ -228,8 +226,7 @@ pub const KEYS: &[Key] = &[
         "",
         "Folder of clips (default: record_dir)",
     )
-    .alias(&["mp4_cutter_dir"])
-    .served(Served::NoEffect("this version makes no clips")),
+    .alias(&["mp4_cutter_dir"]),
     key(
         "on_record_hook_script",
         Kind::Path,
@@ -253,36 +250,32 @@ pub const KEYS: &[Key] = &[
         integer(8_000, 96_000),
         "44100",
         "Sample rate of transcoded audio, Hz",
-    )
-    .served(TRANSCODING),
+    ),
     key(
         "record_audio_codec_channels",
         integer(1, 2),
         "2",
         "Channels of transcoded audio",
-    )
-    .served(TRANSCODING),
+    ),
     key(
         "record_fdk_aac_bitrate_mode",
         integer(0, 5),
         "5",
         "AAC bit rate: 0 constant, 1 to 5 variable",
-    )
-    .served(TRANSCODING),
+    ),
     key(
         "mp4_audio_codec",
         Kind::Choice(&["aac", "copy"]),
         "aac",
         "Audio in MP4 that is not AAC",
     )
-    .served(TRANSCODING),
+    .served(OPUS_IN_MP4),
     key(
         "webm_audio_codec",
         Kind::Choice(&["opus", "vorbis"]),
         "opus",
         "Audio in WebM",
-    )
-    .served(WEBM),
+    ),
     key(
         "mp4_container_moov_first",
         Kind::Bool,
@@ -307,15 +300,13 @@ pub const KEYS: &[Key] = &[
         integer(100, 60_000),
         "5000",
         "WebM: longest cluster, ms",
-    )
-    .served(WEBM),
+    ),
     key(
         "webm_cluster_max_size",
         integer(65_536, 268_435_456),
         "5242880",
         "WebM: largest cluster, bytes",
-    )
-    .served(WEBM),
+    ),
     key(
         "webm_java_writer_enable",
         Kind::Bool,
@@ -334,8 +325,7 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["inline", "attachment"]),
         "inline",
         "How downloads are offered",
-    )
-    .served(Served::NoEffect("HTTP is not served by this version")),
+    ),
     key(
         "record_sync_interval",
         integer(0, 60_000),
@@ -373,6 +363,24 @@ pub const KEYS: &[Key] = &[
         "Seconds before its start that a recording begins with",
     ),
     key(
+        "record_on_format_change",
+        Kind::Choice(&["same-file", "new-part"]),
+        "same-file",
+        "Where pictures of another size or codec go",
+    ),
+    key(
+        "record_reconnect_window",
+        integer(0, 86_400),
+        "0",
+        "Seconds in which a publisher that comes back continues its recording; 0 for none",
+    ),
+    key(
+        "publish_duplicate_name",
+        Kind::Choice(&["refuse", "take-over"]),
+        "refuse",
+        "What happens to a second publisher under one name",
+    ),
+    key(
         "record_file_sha256",
         Kind::Bool,
         "false",
@@ -384,16 +392,15 @@ pub const KEYS: &[Key] = &[
         "",
         "host:port of the RTMP listener; port 0 for a free one",
     ),
-    key("http_listen", Kind::Address, "", "host:port of the HTTP listener").served(HTTP),
-    key("https_listen", Kind::Address, "", "host:port of the HTTPS listener").served(HTTP),
+    key("http_listen", Kind::Address, "", "host:port of the HTTP listener"),
+    key("https_listen", Kind::Address, "", "host:port of the HTTPS listener"),
     key(
         "tls_cert",
         Kind::Path,
         "",
         "Certificate chain of the HTTPS listener, PEM",
-    )
-    .served(HTTP),
-    key("tls_key", Kind::Path, "", "Private key of the HTTPS listener, PEM").served(HTTP),
+    ),
+    key("tls_key", Kind::Path, "", "Private key of the HTTPS listener, PEM"),
     key("webrtc_udp_ports", Kind::Text, "", "UDP port or ports of WebRTC").served(WEBRTC),
     key("webrtc_public_ips", Kind::Text, "", "Addresses told to browsers").served(WEBRTC),
     key(
@@ -408,23 +415,58 @@ pub const KEYS: &[Key] = &[
         "",
         "Token that publishers show: name?token=...",
     ),
-    key("rest_token", Kind::Text, "", "Bearer token of REST").served(HTTP),
-    key("download_token", Kind::Text, "", "Bearer token of downloads").served(HTTP),
+    key("rest_token", Kind::Text, "", "Bearer token of REST"),
+    key("download_token", Kind::Text, "", "Bearer token of downloads"),
     key(
         "cors_allowed_origins",
         Kind::Text,
         "",
         "Origins that browsers may call from",
-    )
-    .served(HTTP),
+    ),
     key(
         "pull_allowed_hosts",
         Kind::Text,
         "",
         "Hosts or CIDR blocks that REST may pull from",
     )
-    .served(HTTP),
-    key("record_fragments_max_size", Kind::Bytes, "1G", "Bytes of clips kept").served(HTTP),
+    .served(PULLS),
+    key(
+        "http_max_connections",
+        integer(1, 65_536),
+        "512",
+        "Connections served at once over one HTTP listener",
+    ),
+    key(
+        "event_webhook_url",
+        Kind::Text,
+        "",
+        "http:// or https:// address that every event is posted to",
+    ),
+    key(
+        "event_webhook_secret",
+        Kind::Text,
+        "",
+        "Key that posts to the webhook are signed with",
+    ),
+    key(
+        "event_webhook_ca",
+        Kind::Path,
+        "",
+        "Certificates that the webhook's is checked by, PEM (default: the public ones)",
+    ),
+    key(
+        "event_webhook_timeout",
+        integer(1, 300),
+        "10",
+        "Seconds that one post to the webhook may take",
+    ),
+    key(
+        "clip_whole_file",
+        Kind::Bool,
+        "false",
+        "Send a WebM or TS file whole where a clip of it is asked for",
+    ),
+    key("record_fragments_max_size", Kind::Bytes, "1G", "Bytes of clips kept"),
 ];
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::webhook::WebhookOptions;
 use crate::media::{Container, Error, Result};
 use crate::recording::naming::{NameEncoding, NameOptions, Template};
+use crate::recording::plan::Sound;
 use crate::recording::rotation::RotationLimit;
 
 /// A token. Its debug form does not show it.
@@ -26,8 +28,16 @@ pub struct Settings {
     pub record_streams: bool,
     /// `record_rtmp_streams`.
     pub record_rtmp_streams: bool,
+    /// `record_rtsp_streams`.
+    pub record_rtsp_streams: bool,
+    /// `record_webrtc_streams`.
+    pub record_webrtc_streams: bool,
+    /// `record_pushed_streams`.
+    pub record_pushed_streams: bool,
     /// `record_formats`: the container of H.264.
     pub h264_container: Container,
+    /// `record_audio_codec_*`, `record_fdk_aac_bitrate_mode`, `webm_audio_codec`.
+    pub sound: Sound,
     /// `stream_record_policy_template`.
     pub template: Template,
     /// `encode_record_name`.
@@ -54,6 +64,16 @@ pub struct Settings {
     pub index_first: bool,
     /// `mp4_container_moov_first_reserve_space` and `mp4_container_moov_reserved_space_size`: bytes.
     pub index_reserve_bytes: u64,
+    /// `webm_cluster_max_duration`, in milliseconds.
+    pub cluster_max_ms: u32,
+    /// `webm_cluster_max_size`, in bytes.
+    pub cluster_max_bytes: u32,
+    /// `record_on_format_change=new-part`.
+    pub new_part_on_change: bool,
+    /// `record_reconnect_window`; zero for none.
+    pub reconnect_window: Duration,
+    /// `publish_duplicate_name=take-over`.
+    pub take_over: bool,
     /// `record_threads`.
     pub threads: usize,
     /// `record_stop_timeout`.
@@ -74,6 +94,34 @@ pub struct Settings {
     pub file_sha256: bool,
     /// `rtmp_listen`.
     pub rtmp_listen: Option<String>,
+    /// `http_listen`.
+    pub http_listen: Option<String>,
+    /// `https_listen`.
+    pub https_listen: Option<String>,
+    /// `tls_cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `tls_key`.
+    pub tls_key: Option<PathBuf>,
+    /// `allow_unauthenticated`.
+    pub allow_unauthenticated: bool,
+    /// `rest_token`.
+    pub rest_token: Option<Secret>,
+    /// `download_token`.
+    pub download_token: Option<Secret>,
+    /// `cors_allowed_origins`.
+    pub cors_allowed_origins: Vec<String>,
+    /// `record_response_content_disposition_header_value=attachment`.
+    pub attachment: bool,
+    /// `record_fragments_dir`.
+    pub fragments_dir: Option<PathBuf>,
+    /// `record_fragments_max_size`, in bytes.
+    pub fragments_max_size: u64,
+    /// `clip_whole_file`.
+    pub clip_whole_file: bool,
+    /// `http_max_connections`.
+    pub http_max_connections: usize,
+    /// `event_webhook_*`.
+    pub webhook: Option<WebhookOptions>,
     /// `publish_token`.
     pub publish_token: Option<Secret>,
 }
@@ -94,6 +142,10 @@ impl Settings {
             Some(&mut self.record_dir),
             self.tmp_dir.as_mut(),
             self.hook_script.as_mut(),
+            self.fragments_dir.as_mut(),
+            self.tls_cert.as_mut(),
+            self.tls_key.as_mut(),
+            self.webhook.as_mut().and_then(|webhook| webhook.ca.as_mut()),
         ];
         for path in paths.into_iter().flatten() {
             *path = std::path::absolute(&*path)

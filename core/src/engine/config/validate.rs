@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Config, Effective, Given, KEYS, Key, Kind, Origin, Remark, Resolved, Secret, Served, Settings, Switch};
+use crate::engine::webhook::WebhookOptions;
 use crate::media::{Container, Error, ErrorKind, Result};
 use crate::recording::naming::{Element, NameEncoding, Template};
+use crate::recording::plan::Sound;
 use crate::recording::rotation::RotationLimit;
 
 /// The values in force, and what is wrong with them.
@@ -101,6 +103,11 @@ fn repeated(pair: &[(&Given, String)]) -> Option<Remark> {
     })
 }
 
+/// Sample rates in Hz that AAC encoders take (ISO/IEC 14496-3 table 1.18).
+const AAC_RATES: [u32; 12] = [
+    8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000,
+];
+
 /// What is wrong with one value, and what is allowed.
 fn check(key: &Key, value: &str) -> Result<(), String> {
     if value.is_empty() && key.default.is_empty() {
@@ -164,14 +171,14 @@ fn address(value: &str) -> bool {
 
 /// The container of H.264 in a list such as `h264-mp4,vp8-webm`.
 fn formats(value: &str) -> Result<Container, String> {
-    const ALLOWED: &str = "a list of h264-mp4 or h264-ts, and vp8-webm is allowed";
+    const ALLOWED: &str = "a list of h264-mp4, h264-ts or h264-webm, and vp8-webm is allowed";
     let mut h264 = None;
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let container = match pair {
             "h264-mp4" => Container::Mp4,
             "h264-ts" => Container::Ts,
             "vp8-webm" => continue,
-            "h264-webm" => return Err(format!("{pair} is not served by this version; {ALLOWED}")),
+            "h264-webm" => Container::Webm,
             _ => return Err(format!("{pair:?} is no codec and container; {ALLOWED}")),
         };
         if h264.replace(container).is_some_and(|before| before != container) {
@@ -203,6 +210,13 @@ impl Checked {
             .map(str::to_owned)
     }
 
+    /// The rate that AAC has next to the one asked for.
+    fn aac_rate(&self) -> u32 {
+        let asked = self.number("record_audio_codec_sample_rate");
+        let nearest = AAC_RATES.iter().min_by_key(|rate| asked.abs_diff(u64::from(**rate)));
+        nearest.copied().unwrap_or(44_100)
+    }
+
     /// Checks that need more than one key, or this machine.
     fn check_together(&mut self, warnings: &mut Vec<Remark>) {
         let remark = |name: &str, message: String, checked: &Self| {
@@ -217,6 +231,11 @@ impl Checked {
         if set && self.number("record_threads") > processors {
             let message = format!("more than the {processors} processors of this machine");
             warnings.extend(remark("record_threads", message, self));
+        }
+        let rate = self.aac_rate();
+        if self.number("record_audio_codec_sample_rate") != u64::from(rate) {
+            let message = format!("AAC has no such rate: {rate} is taken");
+            warnings.extend(remark("record_audio_codec_sample_rate", message, self));
         }
         let listen = self.value("rtmp_listen");
         let open = self.some("publish_token").is_some() || self.on("allow_unauthenticated");
@@ -263,7 +282,16 @@ impl Checked {
         Settings {
             record_streams: self.on("record_streams"),
             record_rtmp_streams: self.on("record_rtmp_streams"),
+            record_rtsp_streams: self.on("record_rtsp_streams"),
+            record_webrtc_streams: self.on("record_webrtc_streams"),
+            record_pushed_streams: self.on("record_pushed_streams"),
             h264_container: formats(self.value("record_formats")).unwrap_or(Container::Mp4),
+            sound: Sound {
+                sample_rate: self.aac_rate(),
+                channels: self.number("record_audio_codec_channels").try_into().unwrap_or(2),
+                aac_mode: self.number("record_fdk_aac_bitrate_mode").try_into().unwrap_or(5),
+                webm_vorbis: self.value("webm_audio_codec") == "vorbis",
+            },
             template: Template::parse(self.value("stream_record_policy_template")).unwrap_or_default(),
             name_encoding: match self.value("encode_record_name") {
                 "hex" => NameEncoding::Hex,
@@ -285,6 +313,11 @@ impl Checked {
             } else {
                 0
             },
+            cluster_max_ms: self.number("webm_cluster_max_duration").try_into().unwrap_or(u32::MAX),
+            cluster_max_bytes: self.number("webm_cluster_max_size").try_into().unwrap_or(u32::MAX),
+            new_part_on_change: self.value("record_on_format_change") == "new-part",
+            reconnect_window: seconds("record_reconnect_window"),
+            take_over: self.value("publish_duplicate_name") == "take-over",
             threads: count("record_threads"),
             stop_timeout: seconds("record_stop_timeout"),
             sync_interval: Duration::from_millis(self.number("record_sync_interval")),
@@ -295,6 +328,31 @@ impl Checked {
             preroll: seconds("record_preroll"),
             file_sha256: self.on("record_file_sha256"),
             rtmp_listen: self.some("rtmp_listen"),
+            http_listen: self.some("http_listen"),
+            https_listen: self.some("https_listen"),
+            tls_cert: self.some("tls_cert").map(PathBuf::from),
+            tls_key: self.some("tls_key").map(PathBuf::from),
+            allow_unauthenticated: self.on("allow_unauthenticated"),
+            rest_token: self.some("rest_token").map(Secret),
+            download_token: self.some("download_token").map(Secret),
+            cors_allowed_origins: self
+                .value("cors_allowed_origins")
+                .split(',')
+                .map(str::trim)
+                .filter(|origin| !origin.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            attachment: self.value("record_response_content_disposition_header_value") == "attachment",
+            fragments_dir: self.some("record_fragments_dir").map(PathBuf::from),
+            fragments_max_size: size("record_fragments_max_size"),
+            clip_whole_file: self.on("clip_whole_file"),
+            http_max_connections: count("http_max_connections"),
+            webhook: self.some("event_webhook_url").map(|url| WebhookOptions {
+                secret: self.some("event_webhook_secret").map(Secret),
+                ca: self.some("event_webhook_ca").map(PathBuf::from),
+                timeout: seconds("event_webhook_timeout"),
+                ..WebhookOptions::new(url)
+            }),
             publish_token: self.some("publish_token").map(Secret),
         }
     }

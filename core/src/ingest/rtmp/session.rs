@@ -58,6 +58,14 @@ enum Over {
     Broken(Error),
 }
 
+/// The first value of a key of a query.
+fn query_value(query: &[(String, String)], key: &str) -> Option<String> {
+    query
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.clone())
+}
+
 impl Session {
     pub(super) fn new(peer: SocketAddr, place: Place, gate: SharedGate, pace: Pace, stop: CancellationToken) -> Self {
         Self {
@@ -248,7 +256,8 @@ impl Session {
                 Action::Publish(ask) => {
                     let request = PublishRequest {
                         protocol: Protocol::Rtmp,
-                        peer: self.peer,
+                        peer: self.peer.to_string(),
+                        token: query_value(&ask.query, "token"),
                         app: ask.app,
                         stream_name: ask.stream_name,
                         query: ask.query,

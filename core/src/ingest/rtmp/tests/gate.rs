@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{bind, serve};
-use crate::ingest::{EndReason, Gate, Publication, PublishRequest, Refusal};
-use crate::media::{Result, Sample, TrackConfig};
+use crate::ingest::{EndReason, Gate, LinkFacts, Publication, PublishRequest, Refusal};
+use crate::media::{Result, Sample, TrackConfig, TrackId};
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -70,6 +70,16 @@ impl Publication for Collected {
 
     fn sample(&mut self, sample: Sample) {
         self.collector.events.send(Event::Sample(sample)).unwrap();
+    }
+
+    fn dropped(&mut self, _track: TrackId, _reason: &'static str, _count: u64) {}
+
+    fn reconnected(&mut self) {}
+
+    fn link(&mut self, _facts: LinkFacts) {}
+
+    fn key_frame_wanted(&self) -> Arc<Notify> {
+        Arc::default()
     }
 
     fn is_full(&self) -> bool {

@@ -58,6 +58,9 @@
 // No options: livereel_record_options options = LIVEREEL_RECORD_OPTIONS_INIT;
 #define LIVEREEL_RECORD_OPTIONS_INIT {(uint32_t)sizeof(livereel_record_options), NULL, NULL}
 
+// An empty sample: livereel_sample sample = LIVEREEL_SAMPLE_INIT;
+#define LIVEREEL_SAMPLE_INIT {(uint32_t)sizeof(livereel_sample), 0, 0, 0, 0, 0, NULL, NULL, NULL}
+
 // Success.
 #define LIVEREEL_OK 0
 
@@ -143,6 +146,12 @@
 // reason (max_age, max_size or min_free_space).
 #define LIVEREEL_EVENT_FILE_REMOVED 10
 
+// A publisher or camera went away; the session waits for it as long as the settings say: reason.
+#define LIVEREEL_EVENT_SESSION_INTERRUPTED 11
+
+// It is back, and its recordings go on: peer, away_ms.
+#define LIVEREEL_EVENT_SESSION_RESUMED 12
+
 // Settings. Plain data: it may be used in a forked child too.
 typedef struct livereel_config livereel_config;
 
@@ -151,6 +160,9 @@ typedef struct livereel_engine livereel_engine;
 
 // Why a call failed. Comes from an `error` out-parameter; the caller frees it.
 typedef struct livereel_error livereel_error;
+
+// A stream whose encoded samples the host hands in.
+typedef struct livereel_push livereel_push;
 
 // One event, borrowed for the duration of the callback: copy what is to be kept. A text is NULL and
 // a number 0 where the event has no such fact.
@@ -217,6 +229,8 @@ typedef struct {
     int64_t end_unix_ms;
     // How long it plays, in milliseconds.
     int64_t duration_ms;
+    // How long a source was away that is back, in milliseconds.
+    int64_t away_ms;
 } livereel_event;
 
 // Called for every event, on the engine's one notifier thread, in order. It must not throw.
@@ -235,6 +249,33 @@ typedef struct {
     // A rotation (setting record_rotation), or NULL.
     const char *rotation;
 } livereel_record_options;
+
+// Called once, on any thread, when the library needs the bytes of a sample no more. It must neither
+// throw nor call into the library.
+typedef void (*livereel_release_callback)(void *user_data);
+
+// One access unit or frame. Begin with LIVEREEL_SAMPLE_INIT.
+typedef struct {
+    // sizeof(livereel_sample).
+    uint32_t struct_size;
+    // The number that livereel_push_track put out.
+    uint32_t track;
+    // When it is shown, in ticks of the track's timescale.
+    int64_t pts;
+    // When it is decoded, likewise; the same as pts where pictures are not reordered.
+    int64_t dts;
+    // Not 0 where decoding can start here; taken from the payload where that tells.
+    int32_t key;
+    // Bytes of the payload.
+    uint32_t size;
+    // The payload.
+    const uint8_t *data;
+    // NULL: the bytes are copied. Otherwise they are used as they lie, must not change, and the
+    // library calls this once it is done with them.
+    livereel_release_callback release;
+    // What `release` is called with.
+    void *release_data;
+} livereel_sample;
 
 #ifdef __cplusplus
 extern "C" {
@@ -369,6 +410,12 @@ int32_t livereel_session_terminate(livereel_engine *engine,
                                    const char *media_session_id,
                                    livereel_error **error);
 
+// Asks the source of a session for a key frame; sources that cannot be asked (RTMP, RTSP) ignore it.
+// LIVEREEL_E_NOT_FOUND where no session has this id.
+int32_t livereel_session_request_key_frame(livereel_engine *engine,
+                                           const char *media_session_id,
+                                           livereel_error **error);
+
 // Starts one more recording of a media session. `options` may be NULL. Puts out the recording's id,
 // unless `recording_id` is NULL; the caller frees it with livereel_string_free.
 // LIVEREEL_E_INVALID_ARGUMENT names a wrong option, LIVEREEL_E_NOT_FOUND where no session has this
@@ -408,6 +455,55 @@ int32_t livereel_recording_stop(livereel_engine *engine,
                                 const char *recording_id,
                                 int64_t timeout_ms,
                                 livereel_error **error);
+
+// Begins a stream that the host pushes. `record` is 1 or 0, or negative for what the setting
+// record_pushed_streams says; `login` and `room` may be NULL. The caller ends and frees it with
+// livereel_push_free. LIVEREEL_E_INVALID_STATE where the engine does not run,
+// LIVEREEL_E_INVALID_ARGUMENT where the name is in use or too long.
+int32_t livereel_push_new(livereel_engine *engine,
+                          const char *stream_name,
+                          int32_t record,
+                          const char *login,
+                          const char *room,
+                          livereel_push **push,
+                          livereel_error **error);
+
+// Puts out the UUID of the stream's media session; the caller frees it with livereel_string_free.
+int32_t livereel_push_session_id(livereel_push *push,
+                                 char **media_session_id,
+                                 livereel_error **error);
+
+// Declares a track, before its first sample, and puts out its number. `codec` is "h264", "aac" and
+// so on; `config` its headers (an AVCDecoderConfigurationRecord, an AudioSpecificConfig), or NULL
+// where the samples carry them (Annex B, ADTS); `timescale` the ticks a second of its timestamps, 0
+// for 1000. LIVEREEL_E_INVALID_ARGUMENT names the codecs that there are, LIVEREEL_E_MALFORMED for
+// broken headers.
+int32_t livereel_push_track(livereel_push *push,
+                            const char *codec,
+                            const uint8_t *config,
+                            size_t config_size,
+                            uint32_t timescale,
+                            uint32_t *track,
+                            livereel_error **error);
+
+// Hands in a sample. Never blocks. LIVEREEL_E_BUSY where a recording is behind: push it again after
+// livereel_push_wait. LIVEREEL_E_MALFORMED for the payload, LIVEREEL_E_NOT_FOUND for the track,
+// LIVEREEL_E_CANCELLED where the engine or a REST client ended the stream. After any failure nothing
+// was taken, and `release` is not called: the bytes stay the caller's.
+int32_t livereel_push_sample(livereel_push *push,
+                             const livereel_sample *sample,
+                             livereel_error **error);
+
+// Waits until a sample would be taken again, `timeout_ms` at most: LIVEREEL_E_TIMEOUT then.
+int32_t livereel_push_wait(livereel_push *push, int64_t timeout_ms, livereel_error **error);
+
+// Ends the stream: its files are finished, with their events. LIVEREEL_E_INVALID_STATE where it has
+// ended. The handle is still to be freed.
+int32_t livereel_push_end(livereel_push *push, livereel_error **error);
+
+// Ends the stream where it has not ended, and frees the handle. NULL is allowed. In a forked child it
+// releases memory only.
+void livereel_push_free(livereel_push *push);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -36,6 +36,10 @@ pub const LIVEREEL_EVENT_WARNING: i32 = 9;
 /// A finished file was removed, as the settings record_retention_* ask: path, file_name, size_bytes,
 /// reason (max_age, max_size or min_free_space).
 pub const LIVEREEL_EVENT_FILE_REMOVED: i32 = 10;
+/// A publisher or camera went away; the session waits for it as long as the settings say: reason.
+pub const LIVEREEL_EVENT_SESSION_INTERRUPTED: i32 = 11;
+/// It is back, and its recordings go on: peer, away_ms.
+pub const LIVEREEL_EVENT_SESSION_RESUMED: i32 = 12;
 
 /// The numbers of the events by name. A number, once given, stays.
 pub(crate) const TYPES: &[(&str, i32)] = &[
@@ -49,6 +53,8 @@ pub(crate) const TYPES: &[(&str, i32)] = &[
     ("recording_failed", LIVEREEL_EVENT_RECORDING_FAILED),
     ("warning", LIVEREEL_EVENT_WARNING),
     ("file_removed", LIVEREEL_EVENT_FILE_REMOVED),
+    ("session_interrupted", LIVEREEL_EVENT_SESSION_INTERRUPTED),
+    ("session_resumed", LIVEREEL_EVENT_SESSION_RESUMED),
 ];
 
 /// One event, borrowed for the duration of the callback: copy what is to be kept. A text is NULL and
@@ -117,6 +123,8 @@ pub struct EventC {
     pub end_unix_ms: i64,
     /// How long it plays, in milliseconds.
     pub duration_ms: i64,
+    /// How long a source was away that is back, in milliseconds.
+    pub away_ms: i64,
 }
 
 /// Called for every event, on the engine's one notifier thread, in order. It must not throw.
@@ -309,6 +317,7 @@ impl Texts {
             start_unix_ms: self.signed("start_unix_ms"),
             end_unix_ms: self.signed("end_unix_ms"),
             duration_ms: self.signed("duration_ms"),
+            away_ms: self.signed("away_ms"),
         }
     }
 }

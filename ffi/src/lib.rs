@@ -32,5 +32,7 @@ pub mod session;
 
 pub mod recording;
 
+pub mod push;
+
 #[cfg(test)]
 mod tests;

@@ -26,3 +26,24 @@ pub unsafe extern "C" fn livereel_session_terminate(
         engine.session(id)?.terminate()
     })
 }
+
+/// Asks the source of a session for a key frame; sources that cannot be asked (RTMP, RTSP) ignore it.
+/// LIVEREEL_E_NOT_FOUND where no session has this id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn livereel_session_request_key_frame(
+    engine: *mut EngineHandle,
+    media_session_id: *const c_char,
+    error: *mut *mut ErrorHandle,
+) -> i32 {
+    guard("ask for a key frame", error, |call| {
+        // SAFETY: each is NULL or live, by contract.
+        let (engine, id) = unsafe {
+            (
+                EngineHandle::get(call, engine)?,
+                call.text("media_session_id", media_session_id)?,
+            )
+        };
+        engine.session(id)?.request_key_frame();
+        Ok(())
+    })
+}

@@ -2,7 +2,7 @@
 //! Gives a failure where they differ from the core's, or from what a C compiler makes of the header.
 
 use std::collections::BTreeSet;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
@@ -17,6 +17,7 @@ use livereel_core::recording::report::{FinishedFile, PartEnd};
 use crate::call::{guard, guard_value};
 use crate::error::{livereel_error_free, livereel_error_may_retry, livereel_error_message, livereel_error_status};
 use crate::event::{EventC, TYPES, Texts};
+use crate::push::{ReleaseCallback, SampleC};
 use crate::recording::RecordOptionsC;
 use crate::status::{LIVEREEL_E_INTERNAL, LIVEREEL_OK, livereel_status_name};
 
@@ -148,6 +149,7 @@ fn one_of_each() -> Vec<Event> {
         }),
         event(EventBody::SessionEnded {
             reason: EndReason::Idle,
+            link: None,
         }),
         event(EventBody::RecordingStarted { file_name: text() }),
         event(EventBody::FileFinished(file.clone())),
@@ -172,6 +174,13 @@ fn one_of_each() -> Vec<Event> {
             file_name: text(),
             size_bytes: 3,
             reason: RemovalReason::MaxSize,
+        }),
+        event(EventBody::SessionInterrupted {
+            reason: EndReason::ConnectionLost,
+        }),
+        event(EventBody::SessionResumed {
+            peer: text(),
+            away_ms: 9,
         }),
     ]
 }
@@ -212,6 +221,15 @@ impl Show for *const c_char {
         (!self.is_null()).then(|| text(*self).to_owned())
     }
 }
+
+macro_rules! show_pointer {
+    ($($pointer:ty),*) => { $(impl Show for $pointer {
+        fn show(&self) -> Option<String> {
+            Some(format!("{self:?}"))
+        }
+    })* };
+}
+show_pointer!(*const u8, *mut c_void, ReleaseCallback);
 
 /// The fields of a struct. The pattern without `..` does not compile where one is missing.
 macro_rules! fields {
@@ -266,6 +284,18 @@ fields!(EventC {
     start_unix_ms,
     end_unix_ms,
     duration_ms,
+    away_ms,
+});
+fields!(SampleC {
+    struct_size,
+    track,
+    pts,
+    dts,
+    key,
+    size,
+    data,
+    release,
+    release_data,
 });
 
 #[test]
@@ -321,6 +351,7 @@ fn public_structs_are_laid_out_in_c_as_in_rust() {
             .collect()
     }
     note("livereel_event", size_of::<EventC>(), offsets::<EventC>());
+    note("livereel_sample", size_of::<SampleC>(), offsets::<SampleC>());
     note(
         "livereel_record_options",
         size_of::<RecordOptionsC>(),
@@ -328,7 +359,7 @@ fn public_structs_are_laid_out_in_c_as_in_rust() {
     );
     assert_eq!(
         header().matches("typedef struct {").count(),
-        2,
+        3,
         "a public struct is not compared here"
     );
 

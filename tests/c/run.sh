@@ -8,7 +8,7 @@ root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 passed=0
 failed=0
-programs="misuse events reentry lifetime fork"
+programs="misuse events reentry lifetime push fork"
 warnings="-std=c99 -Wall -Wextra -Wpedantic -Werror"
 
 pass() {

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use livereel::engine::config::Origin;
-use livereel::engine::{Config, Engine};
+use livereel::engine::{Config, Engine, PushOptions};
 use livereel::media::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 
 use crate::boundary::{Owned, duration, guarded, json};
 use crate::events::{NativeEventQueue, deliver};
+use crate::push::NativePush;
 use crate::session::{NativeRecording, NativeSession};
 
 /// The recorder. Dropping it stops it and finishes its files.
@@ -86,6 +87,20 @@ impl NativeEngine {
     fn recording(&self, py: Python<'_>, recording_id: &str) -> PyResult<NativeRecording> {
         let recording = self.0.call(py, |engine| engine.recording(recording_id))?;
         Ok(NativeRecording(Owned::new(recording)))
+    }
+
+    /// Begins a stream that the host pushes.
+    fn push(
+        &self,
+        py: Python<'_>,
+        stream_name: &str,
+        record: Option<bool>,
+        login: String,
+        room: String,
+    ) -> PyResult<NativePush> {
+        let options = PushOptions { record, login, room };
+        let push = self.0.call(py, |engine| engine.push(stream_name, &options))?;
+        Ok(NativePush(Owned::new(push)))
     }
 
     /// Finishes growing files of dead engines; the files as JSON.

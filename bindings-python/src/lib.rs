@@ -12,6 +12,7 @@ use pyo3::types::PyTuple;
 mod boundary;
 mod engine;
 mod events;
+mod push;
 mod session;
 
 /// The private native module `livereel._livereel`.
@@ -28,6 +29,7 @@ fn _livereel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<events::NativeEventQueue>()?;
     module.add_class::<session::NativeSession>()?;
     module.add_class::<session::NativeRecording>()?;
+    module.add_class::<push::NativePush>()?;
     module.add_function(wrap_pyfunction!(events::leave, module)?)?;
     module.add_function(wrap_pyfunction!(boundary::panic_for_tests, module)?)?;
     Ok(())

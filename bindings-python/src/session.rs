@@ -30,6 +30,14 @@ impl NativeSession {
         Ok(NativeRecording(Owned::new(recording)))
     }
 
+    /// Asks the source for a key frame.
+    fn request_key_frame(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.call(py, |session| {
+            session.request_key_frame();
+            Ok(())
+        })
+    }
+
     /// Disconnects the publisher.
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Session::terminate)

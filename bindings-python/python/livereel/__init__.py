@@ -39,6 +39,7 @@ from ._events import (
     FileRemoved,
     FinishedFile,
     Gap,
+    LinkFacts,
     Listening,
     RecordingFailed,
     RecordingFinished,
@@ -47,12 +48,15 @@ from ._events import (
     Recovered,
     SessionEnded,
     SessionInfo,
+    SessionInterrupted,
     SessionPublished,
+    SessionResumed,
     TrackBalance,
     TrackFacts,
     Warning,
 )
 from ._livereel import EVENT_NAMES, SETTING_KEYS, __version__
+from ._push import Push
 from ._queue import Events
 from ._session import Recording, Session
 
@@ -81,9 +85,11 @@ __all__ = [
     "InvalidStateError",
     "IoError",
     "LimitExceededError",
+    "LinkFacts",
     "Listening",
     "MalformedError",
     "NotFoundError",
+    "Push",
     "Recording",
     "RecordingFailed",
     "RecordingFinished",
@@ -93,7 +99,9 @@ __all__ = [
     "Session",
     "SessionEnded",
     "SessionInfo",
+    "SessionInterrupted",
     "SessionPublished",
+    "SessionResumed",
     "TimeoutError",
     "TrackBalance",
     "TrackFacts",

@@ -32,13 +32,16 @@ from ._events import (
     Recovered,
     SessionEnded,
     SessionInfo,
+    SessionInterrupted,
     SessionPublished,
+    SessionResumed,
     Warning,
     event_from_json,
     files_from_json,
     recording_info_from_json,
     session_info_from_json,
 )
+from ._push import Push
 from ._queue import Events
 from ._session import Recording, Session
 from ._settings import setting_text
@@ -198,6 +201,19 @@ class Engine:
         """
         return Recording(self._native.recording(recording_id))
 
+    def push(
+        self, stream_name: str, *, record: Optional[bool] = None, login: str = "", room: str = ""
+    ) -> Push:
+        """Begins a stream whose encoded samples this program hands in.
+
+        :param record: whether it is recorded from its start; ``None`` as ``record_pushed_streams`` says.
+        :param login: ``{login}`` of file names.
+        :param room: recordings of a session in a room never rotate.
+        :raises InvalidArgumentError: the name is taken or too long.
+        :raises InvalidStateError: the engine does not run.
+        """
+        return Push(self._native.push(stream_name, record, login, room))
+
     def recover(self) -> list[FinishedFile]:
         """Finishes files that a crash left growing, as :meth:`start` does by itself.
 
@@ -260,6 +276,14 @@ class Engine:
     def on_file_removed(self, callback: Callable[[FileRemoved], _R]) -> Callable[[FileRemoved], _R]:
         """Calls it when a finished file was removed, as ``record_retention_*`` ask. A decorator."""
         return self._add("file_removed", callback)
+
+    def on_session_interrupted(self, callback: Callable[[SessionInterrupted], _R]) -> Callable[[SessionInterrupted], _R]:
+        """Calls it when a source went away and is waited for. A decorator."""
+        return self._add("session_interrupted", callback)
+
+    def on_session_resumed(self, callback: Callable[[SessionResumed], _R]) -> Callable[[SessionResumed], _R]:
+        """Calls it when a source that went away is back. A decorator."""
+        return self._add("session_resumed", callback)
 
     def remove_callback(self, callback: Callable[..., object]) -> None:
         """Calls it no more. It may still be running when this returns.

@@ -130,11 +130,49 @@ class SessionPublished(Event):
 
 
 @dataclass(frozen=True, **_SLOTS)
+class LinkFacts:
+    """How a packet connection (WebRTC, RTSP over UDP) fares."""
+
+    packets_received: int
+    """Media packets that arrived, duplicates not counted."""
+    packets_lost: int
+    """Packets that never arrived, resent ones neither."""
+    packets_duplicate: int
+    packets_recovered: int
+    """Packets that arrived only after they were asked for again."""
+    nacks_sent: int
+    """Requests for lost packets, one a packet."""
+    key_frames_requested: int
+    round_trip_ms: Optional[float]
+    jitter_ms: Optional[float]
+
+
+@dataclass(frozen=True, **_SLOTS)
 class SessionEnded(Event):
     """A media session ended."""
 
     reason: str
     """``unpublished``, ``connection_lost``, ``idle``, ``terminated``, ``engine_stopped``, ..."""
+    link: Optional[LinkFacts]
+    """How its packet connection fared, where it came by one."""
+
+
+@dataclass(frozen=True, **_SLOTS)
+class SessionInterrupted(Event):
+    """A publisher or camera went away; the session waits for it as long as the settings say."""
+
+    reason: str
+    """Why it went: ``connection_lost``, ``idle`` or ``protocol_error``."""
+
+
+@dataclass(frozen=True, **_SLOTS)
+class SessionResumed(Event):
+    """It is back: the session and its recordings go on."""
+
+    peer: str
+    """``host:port`` of the other side."""
+    away_ms: int
+    """How long it was away."""
 
 
 @dataclass(frozen=True, **_SLOTS)
@@ -249,6 +287,8 @@ class SessionInfo:
     """Samples that arrived."""
     bytes_in: int
     """Payload bytes that arrived."""
+    link: Optional[LinkFacts]
+    """How its packet connection fares, where it comes by one."""
     facts: Mapping[str, Any]
     """What the publisher told of itself (RTMP ``onMetaData``). Not to be trusted."""
 
@@ -282,6 +322,8 @@ EVENT_CLASSES: Mapping[str, type[Event]] = MappingProxyType(
         "recording_failed": RecordingFailed,
         "warning": Warning,
         "file_removed": FileRemoved,
+        "session_interrupted": SessionInterrupted,
+        "session_resumed": SessionResumed,
     }
 )
 """The class of each event name."""
@@ -315,6 +357,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
     "time": _moment,
     "started": _moment,
     "tracks": lambda tracks: tuple(_track(track) for track in tracks),
+    "link": lambda link: None if link is None else _build(LinkFacts, link),
 }
 
 

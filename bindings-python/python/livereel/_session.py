@@ -132,6 +132,10 @@ class Session:
         """
         return Recording(self._native.record(template, rotation))
 
+    def request_key_frame(self) -> None:
+        """Asks the source for a key frame; sources that cannot be asked (RTMP, RTSP) ignore it."""
+        self._native.request_key_frame()
+
     def terminate(self) -> None:
         """Disconnects the publisher; the session's files are finished.
 

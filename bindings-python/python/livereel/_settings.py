@@ -51,6 +51,9 @@ class Settings(TypedDict, total=False):
     record_retention_max_size: SettingValue
     record_retention_min_free_space: SettingValue
     record_preroll: SettingValue
+    record_on_format_change: SettingValue
+    record_reconnect_window: SettingValue
+    publish_duplicate_name: SettingValue
     record_file_sha256: SettingValue
     rtmp_listen: SettingValue
     http_listen: SettingValue
@@ -65,6 +68,12 @@ class Settings(TypedDict, total=False):
     download_token: SettingValue
     cors_allowed_origins: SettingValue
     pull_allowed_hosts: SettingValue
+    http_max_connections: SettingValue
+    event_webhook_url: SettingValue
+    event_webhook_secret: SettingValue
+    event_webhook_ca: SettingValue
+    event_webhook_timeout: SettingValue
+    clip_whole_file: SettingValue
     record_fragments_max_size: SettingValue
 
 

@@ -134,9 +134,35 @@ export interface SessionPublishedEvent extends BaseEvent {
   peer: string
   tracks: TrackFacts[]
 }
+/** How a packet connection (WebRTC, RTSP over UDP) fares. */
+export interface LinkFacts {
+  /** Duplicates not counted. */
+  packetsReceived: number
+  /** Resent ones not counted. */
+  packetsLost: number
+  packetsDuplicate: number
+  packetsRecovered: number
+  nacksSent: number
+  keyFramesRequested: number
+  roundTripMs: number | null
+  jitterMs: number | null
+}
+
 export interface SessionEndedEvent extends BaseEvent {
   event: 'sessionEnded'
   reason: string
+  link?: LinkFacts
+}
+/** A source went away; the session waits for it as long as the settings say. */
+export interface SessionInterruptedEvent extends BaseEvent {
+  event: 'sessionInterrupted'
+  reason: string
+}
+/** It is back, and its recordings go on. */
+export interface SessionResumedEvent extends BaseEvent {
+  event: 'sessionResumed'
+  peer: string
+  awayMs: number
 }
 export interface RecordingStartedEvent extends BaseEvent {
   event: 'recordingStarted'
@@ -188,6 +214,8 @@ export interface EngineEvents {
   recordingFailed: RecordingFailedEvent
   warning: WarningEvent
   fileRemoved: FileRemovedEvent
+  sessionInterrupted: SessionInterruptedEvent
+  sessionResumed: SessionResumedEvent
 }
 export type EngineEvent = EngineEvents[keyof EngineEvents]
 type Names = EngineEvents & { event: EngineEvent }
@@ -205,6 +233,7 @@ export interface SessionInfo {
   tracks: TrackFacts[]
   samplesIn: number
   bytesIn: number
+  link?: LinkFacts
   facts: Record<string, unknown>
 }
 
@@ -231,8 +260,45 @@ export class Session {
   readonly mediaSessionId: string
   /** Starts one more recording. */
   record(options?: RecordOptions): Promise<Recording>
+  /** Asks the source for a key frame; sources that cannot be asked ignore it. */
+  requestKeyFrame(): void
   /** Disconnects the publisher; its files are finished. */
   terminate(): void
+}
+
+export interface PushOptions {
+  /** Whether it is recorded from its start; `recordPushedStreams` where left out. */
+  record?: boolean
+  login?: string
+  /** Recordings of a session in a room never rotate. */
+  room?: string
+}
+
+export interface TrackOptions {
+  /** Headers: an AVCDecoderConfigurationRecord, an AudioSpecificConfig. Without: Annex B, ADTS. */
+  config?: Uint8Array
+  /** Ticks a second of the timestamps. Default 1000. */
+  timescale?: number
+}
+
+/**
+ * A stream whose encoded samples the host hands in. Samples of one track come in decode order.
+ * Emits `'drain'` when samples are taken again after `push` answered `false`.
+ */
+export class Push extends EventEmitter {
+  private constructor()
+  readonly mediaSessionId: string
+  readonly session: Session
+  /** Declares a track, before its first sample; its number. */
+  track(codec: string, options?: TrackOptions): number
+  /** Declares new headers, from the next sample on. */
+  reconfigure(track: number, codec: string, options?: TrackOptions): void
+  /** Hands in one access unit or frame; `false` where nothing was taken: push it again after `'drain'`. */
+  push(track: number, data: Uint8Array, times: { pts: number; dts?: number; key?: boolean }): boolean
+  /** Ends the stream; its files come as events. */
+  end(): void
+  on(name: 'drain', listener: () => void): this
+  once(name: 'drain', listener: () => void): this
 }
 
 /** A running recording. Methods throw `LivereelError`: `not_found` once it has ended. */
@@ -274,6 +340,8 @@ export class Engine extends EventEmitter {
   session(mediaSessionId: string): Session
   recordings(): RecordingInfo[]
   recording(recordingId: string): Recording
+  /** Begins a stream that the host hands in. */
+  push(streamName: string, options?: PushOptions): Push
   /** Finishes growing files of dead engines, as `start` does by itself. */
   recover(): Promise<FinishedFile[]>
   /** Lets the process exit while the engine runs. */

@@ -257,6 +257,10 @@ class Engine extends EventEmitter {
     return new Recording(this.#native, recordingId)
   }
 
+  push(streamName, { record, login, room } = {}) {
+    return new Push(this.#native, guard(() => this.#native.push(streamName, record, login, room)))
+  }
+
   async recover() {
     return camelKeys(JSON.parse(await guardAsync(() => this.#native.recover())))
   }
@@ -275,8 +279,63 @@ class Session {
     return new Recording(this.#native, id)
   }
 
+  requestKeyFrame() {
+    guard(() => this.#native.requestKeyFrame(this.mediaSessionId))
+  }
+
   terminate() {
     guard(() => this.#native.terminate(this.mediaSessionId))
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** A stream that the host hands in. `push` answers false where nothing was taken; 'drain' says when to go on. */
+class Push extends EventEmitter {
+  #engine
+  #native
+  #waits = false
+  #ended = false
+
+  constructor(nativeEngine, nativePush) {
+    super()
+    this.#engine = nativeEngine
+    this.#native = nativePush
+    this.mediaSessionId = nativePush.mediaSessionId()
+  }
+
+  get session() {
+    return new Session(this.#engine, this.mediaSessionId)
+  }
+
+  track(codec, { config = NOTHING, timescale = 1000 } = {}) {
+    return guard(() => this.#native.track(codec, config, timescale))
+  }
+
+  reconfigure(track, codec, { config = NOTHING, timescale = 1000 } = {}) {
+    guard(() => this.#native.reconfigure(track, codec, config, timescale))
+  }
+
+  push(track, data, { pts, dts = pts, key = false }) {
+    const taken = guard(() => this.#native.push(track, data, pts, dts, key))
+    if (!taken && !this.#waits) this.#waitForRoom()
+    return taken
+  }
+
+  async #waitForRoom() {
+    this.#waits = true
+    try {
+      while (!this.#ended && (await this.#native.wait(1000)) !== 'true');
+    } catch {
+      // It ended meanwhile: the next push says so.
+    }
+    this.#waits = false
+    this.emit('drain')
+  }
+
+  end() {
+    this.#ended = true
+    guard(() => this.#native.end())
   }
 }
 
@@ -318,6 +377,7 @@ module.exports = {
   Engine,
   Session,
   Recording,
+  Push,
   LivereelError,
   EVENTS: Object.freeze(vocabulary.events.map(toCamel)),
   ERROR_CODES: Object.freeze(vocabulary.codes),

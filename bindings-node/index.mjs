@@ -2,5 +2,5 @@
 // Gives the same names to `import`.
 import livereel from './index.js'
 
-export const { Engine, Session, Recording, LivereelError, EVENTS, ERROR_CODES, SETTINGS } = livereel
+export const { Engine, Session, Recording, Push, LivereelError, EVENTS, ERROR_CODES, SETTINGS } = livereel
 export default livereel

@@ -9,9 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use livereel::engine::events::EVENT_NAMES;
-use livereel::engine::{Config, Engine, RecordOptions};
-use livereel::media::ErrorKind;
+use livereel::engine::{Config, Engine, Push, PushOptions, Pushed, RecordOptions};
+use livereel::ingest::push::{PushSample, TrackSpec};
+use livereel::media::{ErrorKind, TrackId};
 use napi::bindgen_prelude::{AsyncTask, Env, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi::{Error, Result, ScopedTask, Status};
@@ -190,6 +192,39 @@ impl NativeEngine {
         })
     }
 
+    /// Asks the source of a session for a key frame.
+    #[napi(catch_unwind)]
+    pub fn request_key_frame(&self, media_session_id: String) -> Result<()> {
+        let asked = self.engine.session(&media_session_id);
+        asked
+            .map(|session| session.request_key_frame())
+            .map_err(|error| convert(&error))
+    }
+
+    /// Begins a stream that the host pushes.
+    #[napi(catch_unwind)]
+    pub fn push(
+        &self,
+        stream_name: String,
+        record: Option<bool>,
+        login: Option<String>,
+        room: Option<String>,
+    ) -> Result<NativePush> {
+        let options = PushOptions {
+            record,
+            login: login.unwrap_or_default(),
+            room: room.unwrap_or_default(),
+        };
+        let push = self
+            .engine
+            .push(&stream_name, &options)
+            .map_err(|error| convert(&error))?;
+        Ok(NativePush {
+            push,
+            engine: self.engine.clone(),
+        })
+    }
+
     fn call(
         &self,
         call: impl FnOnce(&Engine) -> livereel::media::Result<serde_json::Value> + Send + 'static,
@@ -198,6 +233,79 @@ impl NativeEngine {
             engine: self.engine.clone(),
             call: Some(Box::new(call)),
         })
+    }
+}
+
+/// A stream that the host pushes.
+#[napi]
+pub struct NativePush {
+    push: Push,
+    engine: Engine,
+}
+
+#[napi]
+impl NativePush {
+    /// Its media session's UUID.
+    #[napi(catch_unwind)]
+    pub fn media_session_id(&self) -> String {
+        self.push.session().id().to_owned()
+    }
+
+    /// Declares a track; its number.
+    #[napi(catch_unwind)]
+    pub fn track(&self, codec: String, config: &[u8], timescale: u32) -> Result<u32> {
+        let declared = self.push.track(&spec(codec, config, timescale));
+        declared.map(|track| track.0).map_err(|error| convert(&error))
+    }
+
+    /// Declares new headers for a track.
+    #[napi(catch_unwind)]
+    pub fn reconfigure(&self, track: u32, codec: String, config: &[u8], timescale: u32) -> Result<()> {
+        let declared = self.push.reconfigure(TrackId(track), &spec(codec, config, timescale));
+        declared.map_err(|error| convert(&error))
+    }
+
+    /// Hands in a sample; `false` where nothing was taken. The bytes are copied once: JavaScript may
+    /// change its buffer at once.
+    #[napi(catch_unwind)]
+    pub fn push(&self, track: u32, data: &[u8], pts: i64, dts: i64, key: bool) -> Result<bool> {
+        let pushed = self.push.push(PushSample {
+            track: TrackId(track),
+            pts,
+            dts,
+            key,
+            data: Bytes::copy_from_slice(data),
+        });
+        pushed
+            .map(|pushed| pushed == Pushed::Taken)
+            .map_err(|error| convert(&error))
+    }
+
+    /// Waits until a sample would be taken; JSON of whether it would.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn wait(&self, timeout_ms: f64) -> AsyncTask<Call> {
+        let push = self.push.clone();
+        AsyncTask::new(Call {
+            engine: self.engine.clone(),
+            call: Some(Box::new(move |_| {
+                let room = push.wait_for_room(duration(Some(timeout_ms)).unwrap_or_default())?;
+                Ok(serde_json::Value::Bool(room))
+            })),
+        })
+    }
+
+    /// Ends the stream.
+    #[napi(catch_unwind)]
+    pub fn end(&self) -> Result<()> {
+        self.push.end().map_err(|error| convert(&error))
+    }
+}
+
+fn spec(codec: String, config: &[u8], timescale: u32) -> TrackSpec {
+    TrackSpec {
+        codec,
+        config: Bytes::copy_from_slice(config),
+        timescale,
     }
 }
 

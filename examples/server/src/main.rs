@@ -62,7 +62,7 @@ fn run(matches: &clap::ArgMatches) -> Result<()> {
         return Err(livereel::media::Error::new(
             ErrorKind::InvalidConfig,
             "start",
-            "nothing to listen on: give --rtmp-listen 127.0.0.1:1935, or --help for all settings",
+            "nothing to listen on: give --rtmp-listen 127.0.0.1:1935 or --http-listen 127.0.0.1:8081, or --help for all settings",
         ));
     }
     let engine = Engine::new(config)?;
@@ -84,7 +84,9 @@ fn run(matches: &clap::ArgMatches) -> Result<()> {
 }
 
 fn listens(config: &Config) -> Result<bool> {
-    Ok(config.resolve()?.settings.rtmp_listen.is_some())
+    let settings = config.resolve()?.settings;
+    let listen = [settings.rtmp_listen, settings.http_listen, settings.https_listen];
+    Ok(listen.iter().any(Option::is_some))
 }
 
 /// Runs until a signal, then finishes everything.

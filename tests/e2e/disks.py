@@ -11,6 +11,7 @@ import pytest
 
 #: From Linux, fs/ext4/ext4.h: stop at once and write no more, the journal neither.
 EXT4_IOC_SHUTDOWN = 0x8004587D
+EXT4_GOING_FLAGS_LOGFLUSH = 1
 EXT4_GOING_FLAGS_NOLOGFLUSH = 2
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
@@ -33,6 +34,24 @@ class Ext4:
 
     def unmount(self):
         _run("umount", self.folder)
+
+    def make_read_only(self):
+        """What is written from here on is refused, as after an error of the disk."""
+        # A remount would be refused while files are open for writing; sysrq's emergency remount is for all disks.
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", EXT4_GOING_FLAGS_LOGFLUSH))
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def frozen(self):
+        """Who writes waits until the end of the block."""
+        _run("fsfreeze", "-f", self.folder)
+        try:
+            yield
+        finally:
+            _run("fsfreeze", "-u", self.folder)
 
     def cut_power(self):
         """From here on nothing reaches the disk: what was not synced is gone with the next mount."""

@@ -150,6 +150,18 @@ def assert_is_beginning(source, recording, torn=False, tolerance_ms=ROUNDING_MS)
     return min(track.packets[-1].dts_ms for track in beginning.values())
 
 
+def assert_parts_are_beginning(source, paths):
+    """The parts laid end to end are the beginning of `source`: no packet is lost or doubled between them.
+    Returns the last decode time that every track reaches, in ms of the source's clock."""
+    source, joined = _tracks(source), {}
+    for path in paths:
+        for kind, track in read(path).items():
+            joined.setdefault(kind, []).extend(track.hashes)
+    for kind, hashes in joined.items():
+        assert hashes == source[kind].hashes[: len(hashes)], f"{kind}: a packet between parts is lost or doubled"
+    return min(source[kind].packets[len(hashes) - 1].dts_ms for kind, hashes in joined.items())
+
+
 def _tracks(media):
     return media if isinstance(media, dict) else read(media)
 

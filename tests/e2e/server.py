@@ -25,6 +25,8 @@ EVENT_NAMES = {
     "recording_failed",
     "warning",
     "file_removed",
+    "session_interrupted",
+    "session_resumed",
 }
 
 #: How long anything may take that is not media in real time.
@@ -34,12 +36,13 @@ DEADLINE_S = 30
 class Server:
     """`with Server(folder, record_rotation="5s") as server:` starts it; leaving stops and checks it."""
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, wrapper=(), **settings):
+        """`wrapper` is a command that becomes the server: it runs what follows it in its own process."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder.parent / f"{self.folder.name}-{os.getpid()}-{time.monotonic_ns()}.log"
         settings = {"rtmp_listen": "127.0.0.1:0", "record_dir": self.folder, **settings}
-        self.command = [str(BINARY)]
+        self.command = [*(str(word) for word in wrapper), str(BINARY)]
         for key, value in settings.items():
             self.command += ["--" + key.replace("_", "-"), str(value).lower() if isinstance(value, bool) else str(value)]
         self.events = []
@@ -110,6 +113,22 @@ class Server:
     def growing(self):
         """The media file that grows in the record folder."""
         return [path for path in self.folder.glob("*.growing") if not path.name.endswith(".json.growing")]
+
+    def wait_for_bytes(self, size, deadline_s=DEADLINE_S):
+        """Returns once the one growing file has that many bytes."""
+        ends = time.monotonic() + deadline_s
+        while not any(path.stat().st_size >= size for path in self.growing()):
+            assert time.monotonic() < ends, f"no growing file of {size} bytes within {deadline_s} s"
+            time.sleep(0.02)
+
+    def descriptors(self):
+        """How many files it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def written_bytes(self):
+        """What it has handed to write calls so far."""
+        status = Path(f"/proc/{self.process.pid}/io").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("wchar"))
 
     def memory_kib(self, field="VmHWM"):
         """The peak resident memory so far (VmHWM), or the present one (VmRSS), in KiB."""

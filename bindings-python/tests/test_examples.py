@@ -1,6 +1,7 @@
 """The examples, run as a user runs them."""
 
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
@@ -44,3 +45,14 @@ def test_ctrl_c_finishes_the_files_of_an_example(
     assert (example.returncode, err) == (0, "")
     [file] = (tmp_path / "records").glob("*.mp4")
     assert str(file) in out and packets(file)
+
+
+def test_pushed_frames_become_a_file(run_child: Callable[..., Any], tmp_path: Path) -> None:
+    source = tmp_path / "sound.aac"
+    sine = ["-f", "lavfi", "-i", "sine=sample_rate=48000:duration=2", "-c:a", "aac"]
+    subprocess.run(["ffmpeg", "-v", "error", *sine, str(source)], check=True)
+    example = run_child(str(EXAMPLES / "push.py"), str(source), str(tmp_path / "records"))
+    out, err = example.communicate(timeout=DEADLINE)
+    assert (example.returncode, err) == (0, "")
+    [file] = (tmp_path / "records").glob("*.mp4")
+    assert str(file) in out and packets(file)["audio"] > 90

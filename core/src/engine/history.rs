@@ -1,7 +1,7 @@
 //! Gets recordings as they begin, finish files and end.
 //! Gives the files of a media session, running or over, for as long as it is remembered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(crate) struct History {
 
 #[derive(Default)]
 struct State {
-    sessions: HashMap<String, Remembered>,
+    sessions: BTreeMap<String, Remembered>,
     /// In the order of their first recording.
     order: VecDeque<String>,
     files: usize,
@@ -99,7 +99,7 @@ impl History {
     }
 
     /// How long remembered files play, by name, in milliseconds.
-    pub(crate) fn durations(&self) -> HashMap<String, i64> {
+    pub(crate) fn durations(&self) -> BTreeMap<String, i64> {
         let state = self.state.lock();
         let files = state.sessions.values().flat_map(|known| &known.files);
         files.map(|file| (file.file_name.clone(), file.duration_ms)).collect()

@@ -73,20 +73,6 @@ def test_a_publisher_can_ask_to_be_recorded_where_recording_is_off(serve):
     assert not server.named("file_finished", stream_name="off-0")
 
 
-def test_two_publishers_of_one_name_are_two_sessions_and_two_files(serve):
-    server = serve()
-    with publishers.running(publishers.load(sources.short_flv(), server.url())) as first:
-        server.wait_for("recording_started", stream_name="load-0")
-        publishers.run(publishers.load(sources.short_flv(), server.url(), speed=0))
-        assert first.wait(60) == 0
-    server.wait_for("recording_finished", count=2)
-    files = server.named("file_finished", stream_name="load-0")
-    assert len({event["media_session_id"] for event in files}) == len({event["path"] for event in files}) == 2
-    for event in files:
-        media.assert_same(media.source(sources.short_flv()), media.assert_good(event["path"]))
-    server.stop()
-
-
 def test_files_grow_beside_the_record_folder_where_that_is_asked(serve, tmp_path):
     growing = tmp_path / "growing"
     server = serve(record_tmp_dir=growing)

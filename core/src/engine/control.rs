@@ -1,7 +1,7 @@
 //! Gets commands that name a media session by its id, and services that want to listen.
 //! Gives them to the session's recordings, and to the life of the engine.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// How long remembered files play, by name, in milliseconds.
-    pub(crate) fn remembered_durations(&self) -> HashMap<String, i64> {
+    pub(crate) fn remembered_durations(&self) -> BTreeMap<String, i64> {
         self.handle.inner.history.durations()
     }
 

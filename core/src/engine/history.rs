@@ -99,7 +99,7 @@ impl History {
     }
 
     /// How long remembered files play, by name, in milliseconds.
-    pub(crate) fn durations(&self) -> std::collections::HashMap<String, i64> {
+    pub(crate) fn durations(&self) -> BTreeMap<String, i64> {
         let state = self.state.lock();
         let files = state.sessions.values().flat_map(|known| &known.files);
         files.map(|file| (file.file_name.clone(), file.duration_ms)).collect()

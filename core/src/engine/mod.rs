@@ -1,7 +1,7 @@
 //! Gets settings and commands of the host, and publications from ingest.
 //! Gives sessions, recordings and events.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -89,8 +89,8 @@ pub(crate) struct Inner {
     pub(crate) folders: OnceLock<Arc<Folders>>,
     pub(crate) writers: Mutex<Option<Writers>>,
     /// The running media sessions; `None` once the engine stops.
-    pub(crate) sessions: Mutex<Option<HashMap<String, Arc<MediaSession>>>>,
-    pub(crate) recordings: Mutex<HashMap<String, Arc<Running>>>,
+    pub(crate) sessions: Mutex<Option<BTreeMap<String, Arc<MediaSession>>>>,
+    pub(crate) recordings: Mutex<BTreeMap<String, Arc<Running>>>,
     pub(crate) history: History,
     pub(crate) totals: Totals,
     authorize: Mutex<Option<Authorize>>,
@@ -150,8 +150,8 @@ impl Engine {
             notifier: Notifier::start()?,
             folders: OnceLock::new(),
             writers: Mutex::new(None),
-            sessions: Mutex::new(Some(HashMap::new())),
-            recordings: Mutex::new(HashMap::new()),
+            sessions: Mutex::new(Some(BTreeMap::new())),
+            recordings: Mutex::new(BTreeMap::new()),
             history: History::default(),
             totals: Totals::default(),
             authorize: Mutex::new(None),

@@ -8,6 +8,7 @@ pub mod clip;
 pub mod codec;
 pub mod engine;
 pub mod ingest;
+mod isobmff;
 pub mod media;
 pub mod mux;
 pub mod recording;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, u32)] = &[
     ("media", 0),
     ("codec", 1),
+    ("isobmff", 1),
     ("ingest", 2),
     ("audio", 2),
     ("mux", 2),

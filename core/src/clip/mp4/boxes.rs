@@ -1,12 +1,9 @@
-//! Gets places in an MP4, or fields for a new one.
-//! Gives its boxes (ISO/IEC 14496-12 section 4.2) read in small windows, or boxes with their sizes filled in.
+//! Gets places in an MP4.
+//! Gives its boxes (ISO/IEC 14496-12 section 4.2) there, read in small windows.
 
-use super::malformed;
 use crate::clip::window::FileReader;
+use crate::isobmff::{Fields, FourCc, malformed};
 use crate::media::Result;
-
-/// A box type.
-pub(super) type FourCc = [u8; 4];
 
 /// Bytes that are read at once for headers: boxes before the tables of a track take about this much.
 pub(super) const WINDOW_BYTES: u64 = 1024;
@@ -97,113 +94,4 @@ pub(super) fn find(boxes: &[BoxAt], kind: FourCc) -> Option<BoxAt> {
 /// As [`find`], and `Malformed` where there is none.
 pub(super) fn need(boxes: &[BoxAt], kind: FourCc) -> Result<BoxAt> {
     find(boxes, kind).ok_or_else(|| malformed("a box is missing").with("box", String::from_utf8_lossy(&kind)))
-}
-
-/// Reads fields from the start of a slice.
-#[derive(Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
-
-impl<'a> Fields<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(count)
-            .ok_or_else(|| malformed("a box is shorter than its fields"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    pub(super) fn u64(&mut self) -> Result<u64> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    pub(super) fn four_cc(&mut self) -> Result<FourCc> {
-        self.array()
-    }
-
-    /// 64 bits in version 1 of a box, 32 in version 0.
-    pub(super) fn sized(&mut self, version: u8) -> Result<u64> {
-        if version == 1 {
-            self.u64()
-        } else {
-            self.u32().map(u64::from)
-        }
-    }
-
-    /// The version and the flags of a full box.
-    pub(super) fn version_and_flags(&mut self) -> Result<(u8, u32)> {
-        let word = self.u32()?;
-        Ok(((word >> 24) as u8, word & 0x00FF_FFFF))
-    }
-}
-
-/// Writes boxes into memory; callers keep each below 4 GiB.
-#[derive(Default)]
-pub(super) struct BoxWriter {
-    bytes: Vec<u8>,
-}
-
-impl BoxWriter {
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
-    /// A box around what `body` writes.
-    pub(super) fn boxed(&mut self, kind: FourCc, body: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        self.u32(0);
-        self.bytes(&kind);
-        body(self);
-        let len = (self.bytes.len() - start) as u32;
-        if let Some(size) = self.bytes.get_mut(start..start + 4) {
-            size.copy_from_slice(&len.to_be_bytes());
-        }
-    }
-
-    /// A box that begins with a version and 24 bits of flags.
-    pub(super) fn full(&mut self, kind: FourCc, version: u8, flags: u32, body: impl FnOnce(&mut Self)) {
-        self.boxed(kind, |w| {
-            w.u32(u32::from(version) << 24 | flags);
-            body(w);
-        });
-    }
-
-    pub(super) fn u16(&mut self, value: u16) {
-        self.bytes(&value.to_be_bytes());
-    }
-
-    pub(super) fn u32(&mut self, value: u32) {
-        self.bytes(&value.to_be_bytes());
-    }
-
-    pub(super) fn u64(&mut self, value: u64) {
-        self.bytes(&value.to_be_bytes());
-    }
-
-    /// 64 bits in version 1 of a box, 32 in version 0.
-    pub(super) fn sized(&mut self, version: u8, value: u64) {
-        if version == 1 {
-            self.u64(value);
-        } else {
-            self.u32(value as u32);
-        }
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    pub(super) fn zeros(&mut self, count: usize) {
-        self.bytes.resize(self.bytes.len() + count, 0);
-    }
 }

@@ -5,7 +5,8 @@ use super::movie::Track;
 use super::part::{Part, TrackKey};
 use super::select::Entry;
 use super::tables::Mark;
-use super::{flicks, malformed, ticks, unsupported};
+use super::{flicks, ticks, unsupported};
+use crate::isobmff::malformed;
 use crate::media::{Error, ErrorKind, Result, Rounding, Timescale, TrackKind};
 
 /// Most samples of a track: a day of 60 pictures a second is 5.2 million; 4 bytes each are kept.

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 
-use super::boxes::{BoxAt, Fields, need};
+use super::boxes::{BoxAt, need};
 use super::movie::{MAX_TICKS, Movie, Track};
 use super::select::{Entry, Found, Scan};
 use super::tables::Mark;
-use super::{flicks, malformed, unsupported};
+use super::{flicks, unsupported};
 use crate::clip::plan::Witness;
 use crate::clip::window::FileReader;
+use crate::isobmff::{Fields, malformed};
 use crate::media::{Error, ErrorKind, Result, TrackKind};
 
 /// Most samples of a fragment: a quarter of an hour of 60 pictures and 47 sounds a second.

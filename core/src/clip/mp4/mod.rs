@@ -8,6 +8,7 @@
 
 use super::plan::Plan;
 use super::{ClipRequest, Source};
+use crate::isobmff::malformed;
 use crate::media::{Container, Error, ErrorKind, Result, Rounding, Timescale, Timestamp, TrackKind};
 
 mod boxes;
@@ -28,10 +29,6 @@ const MAX_FLICKS: i64 = 1 << 60;
 /// How far the sound of a part reaches beyond its pictures at most, in flicks: a frame, 64 ms of the
 /// longest there is (AAC of 16 kHz).
 const OVERHANG: i64 = Timescale::FLICKS.get() as i64 / 10;
-
-fn malformed(message: &'static str) -> Error {
-    Error::new(ErrorKind::Malformed, "read an MP4", message)
-}
 
 fn unsupported(message: &'static str) -> Error {
     Error::new(ErrorKind::Unsupported, "cut a clip from an MP4", message)

@@ -1,11 +1,12 @@
 //! Gets the place of a `moov` (ISO/IEC 14496-12 section 8.2).
 //! Gives its tracks of pictures and sound: what describes them, and where their sample tables lie.
 
-use super::boxes::{BoxAt, Fields, find, need};
+use super::boxes::{BoxAt, find, need};
 use super::fragments::Defaults;
 use super::tables::Tables;
-use super::{malformed, unsupported};
+use super::unsupported;
 use crate::clip::window::FileReader;
+use crate::isobmff::{Fields, malformed};
 use crate::media::{Result, Timescale, TrackKind};
 
 /// Most tracks looked at: what cameras and editors make has fewer than ten.

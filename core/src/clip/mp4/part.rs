@@ -5,10 +5,11 @@ use super::boxes::{BoxAt, WINDOW_BYTES, find};
 use super::movie::{self, Movie, Track};
 use super::select::{Entry, Scan};
 use super::tables::Mark;
-use super::{MAX_FLICKS, flicks, fragments, malformed, ticks};
+use super::{MAX_FLICKS, flicks, fragments, ticks};
 use crate::clip::Source;
 use crate::clip::plan::Witness;
 use crate::clip::window::FileReader;
+use crate::isobmff::malformed;
 use crate::media::{Result, Rounding, TrackKind};
 
 /// Which track of one part goes on in which of the next: by kind, and by order among its kind.

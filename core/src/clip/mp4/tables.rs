@@ -5,12 +5,12 @@
 //! only by walking from the start. Sizes, chunk offsets and key frames are read where they are needed.
 //! Nothing is expanded: a walk holds a window of each table.
 
-use super::boxes::{BoxAt, Fields, find, need};
-use super::malformed;
+use super::boxes::{BoxAt, find, need};
 use super::movie::MAX_TICKS;
 use super::select::{Entry, Found, Scan, Stretch};
 use crate::clip::Source;
 use crate::clip::window::FileReader;
+use crate::isobmff::{Fields, malformed};
 use crate::media::{Result, Timescale};
 
 /// Bytes of a table that are read at once: few calls, and little read in vain behind the clip's end.

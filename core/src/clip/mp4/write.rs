@@ -2,10 +2,10 @@
 //! Gives the pieces of its file: `ftyp`, `moov` with the index, the header of `mdat`, and the ranges of
 //! the sources that hold the samples, in their order there.
 
-use super::boxes::BoxWriter;
 use super::build::{Chunk, OutTrack, count_up};
-use super::{malformed, ticks};
+use super::ticks;
 use crate::clip::plan::Piece;
+use crate::isobmff::{BoxWriter, ftyp, malformed};
 use crate::media::{Result, Rounding, Timescale, TrackKind};
 
 /// Bytes of a source that the clip holds.
@@ -94,16 +94,6 @@ fn place(ranges: &[Range], chunk: &Chunk) -> u64 {
     let after = ranges.partition_point(|range| (range.source, range.offset) <= (chunk.source, chunk.offset));
     let range = after.checked_sub(1).and_then(|index| ranges.get(index));
     range.map_or(0, |range| range.at + (chunk.offset - range.offset))
-}
-
-fn ftyp() -> Vec<u8> {
-    let mut w = BoxWriter::default();
-    w.boxed(*b"ftyp", |w| {
-        w.bytes(b"isom");
-        w.u32(0x200);
-        w.bytes(b"isomiso6avc1mp41");
-    });
-    w.into_bytes()
 }
 
 struct Header {

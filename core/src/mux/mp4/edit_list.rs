@@ -10,8 +10,8 @@
 //! longer than a track's; a common multiple of 44,100 and 90,000 would be exact too, but takes 64-bit
 //! durations after a quarter of an hour.
 
-use super::boxes::BoxWriter;
 use super::track::Track;
+use crate::isobmff::BoxWriter;
 use crate::media::{Timescale, TrackKind};
 
 /// The edits of one track, in movie ticks but for `media_time`.

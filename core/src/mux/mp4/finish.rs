@@ -1,11 +1,11 @@
 //! Gets the tracks with their tables, and the front of a growing file.
 //! Gives the finished file, in the layout that was asked for and that there is room for.
 
-use super::boxes::WIDE_HEADER_LEN;
 use super::edit_list::last_picture;
 use super::front::{Front, block};
 use super::moov;
 use super::track::Track;
+use crate::isobmff::WIDE_HEADER_LEN;
 use crate::media::{Result, Rounding, Timestamp};
 use crate::mux::{Finished, Output};
 

@@ -8,10 +8,10 @@
 
 use bytes::Bytes;
 
-use super::boxes::{BoxWriter, HEADER_LEN, header};
 use super::index::IndexedSample;
 use super::moov::{FLAGS_DELTA, FLAGS_KEY};
 use super::track::Track;
+use crate::isobmff::{BoxWriter, HEADER_LEN, header};
 use crate::media::TrackKind;
 
 /// Marks the `uuid` box with the CRC-32 of a fragment; players skip a `uuid` they do not know.

@@ -4,8 +4,7 @@
 
 use bytes::Bytes;
 
-use super::boxes::{HEADER_LEN, WIDE_HEADER_LEN, header, wide_mdat_header};
-use super::moov::ftyp;
+use crate::isobmff::{HEADER_LEN, WIDE_HEADER_LEN, ftyp, header, wide_mdat_header};
 use crate::media::Result;
 use crate::mux::Output;
 

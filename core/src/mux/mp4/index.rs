@@ -7,8 +7,8 @@
 //! bytes a sample, 0.9 MB an hour (pictures above 16 KiB take 1 byte more). Writing the tables of 4.7
 //! hours of that takes 16 ms.
 
-use super::boxes::BoxWriter;
 use super::packed::{Packed, Runs};
+use crate::isobmff::BoxWriter;
 
 /// A sample as the tables know it, times in ticks of its track on the file's timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,9 +50,9 @@
 use bytes::Bytes;
 
 use super::{Finished, MuxOptions, Muxer, Output};
+use crate::isobmff::WIDE_HEADER_LEN;
 use crate::media::{Error, ErrorKind, Result, Sample, Timestamp, TrackConfig, limits::MAX_TRACKS};
 
-mod boxes;
 mod edit_list;
 mod finish;
 mod fragment;
@@ -327,7 +327,7 @@ impl Muxer for Mp4Muxer {
             Some(front) => front.room(),
             None => self.reserve(),
         };
-        let margin = boxes::WIDE_HEADER_LEN + NEARLY_FULL_FRAGMENTS * self.largest_step;
+        let margin = WIDE_HEADER_LEN + NEARLY_FULL_FRAGMENTS * self.largest_step;
         self.reserve() > 0 && self.projected_index_len() + margin > room
     }
 

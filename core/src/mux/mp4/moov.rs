@@ -2,22 +2,10 @@
 //! Gives a `moov` (ISO/IEC 14496-12 section 8.2): one without samples that opens a growing file, or
 //! one with the index of a finished file.
 
-use super::boxes::{BoxWriter, HEADER_LEN, header};
 use super::edit_list::{Edits, movie_timescale};
 use super::track::Track;
+use crate::isobmff::{BoxWriter, HEADER_LEN, header};
 use crate::media::{TrackKind, UnixMs};
-
-/// The brands: ISO base media, of which version 6 has `default-base-is-moof` and decode times in
-/// fragments; `avc1` and `mp41` for the codecs. 32 bytes, so that what follows is aligned to 8.
-pub(super) fn ftyp() -> Vec<u8> {
-    let mut w = BoxWriter::default();
-    w.boxed(*b"ftyp", |w| {
-        w.bytes(b"isom");
-        w.u32(0x200);
-        w.bytes(b"isomiso6avc1mp41");
-    });
-    w.into_bytes()
-}
 
 /// Sample flags (section 8.8.3.1) of a sample at which decoding can start.
 pub(super) const FLAGS_KEY: u32 = 0x0200_0000;

@@ -4,7 +4,6 @@
 //! Nothing is trusted: sizes are checked against the file before memory is taken, and counts against
 //! the box that holds their rows.
 
-use super::boxes::{Fields, FourCc, HEADER_LEN, WIDE_HEADER_LEN, malformed};
 use super::fragment::{
     CRC_UUID, TFHD_BASE_IS_MOOF, TFHD_DURATION, TFHD_ENTRY, TRUN_DATA_OFFSET, TRUN_DURATIONS, TRUN_FLAGS, TRUN_OFFSETS,
     TRUN_SIZES,
@@ -12,6 +11,7 @@ use super::fragment::{
 use super::moov::FLAGS_DELTA;
 use super::sample_entry::codec_name;
 use super::track::Track;
+use crate::isobmff::{Fields, FourCc, HEADER_LEN, WIDE_HEADER_LEN, malformed};
 use crate::media::{Result, Timescale, Timestamp, TrackKind};
 use crate::mux::Input;
 

@@ -14,13 +14,13 @@
 //! | a front being made longer | zeros where a fragment should begin | the free box is made to cover them |
 //! | a flip | a finished file | nothing |
 
-use super::boxes::{HEADER_LEN, malformed};
 use super::finish::finish;
 use super::front::Front;
 use super::index::IndexedSample;
 use super::moov;
 use super::read::{self, ReadFragment, ReadRun, ReadTrack, TopBox, read_range, top_box};
 use super::track::MAX_TICKS;
+use crate::isobmff::{HEADER_LEN, malformed};
 use crate::media::limits::MAX_TRACKS;
 use crate::media::{ErrorKind, Result};
 use crate::mux::{Finished, Input, MuxOptions, Recovered, RecoveredTrack, Repair};

@@ -2,7 +2,7 @@
 //! Gives the sample entry that stands for it in `stsd` (ISO/IEC 14496-12 section 8.5.2), and the codec
 //! of one that is read back.
 
-use super::boxes::{BoxWriter, Fields, FourCc};
+use crate::isobmff::{BoxWriter, Fields, FourCc};
 use crate::media::{AacConfig, CodecConfig, Error, ErrorKind, H264Config, Mp3Config, Result};
 
 /// `objectTypeIndication` of AAC and its relatives (ISO/IEC 14496-1 section 7.2.6.6).

@@ -1,8 +1,8 @@
 //! Gets the bytes of an MP4, growing or finished.
 //! Gives its samples on the file's timeline, straight from the specification.
 
-use super::super::boxes::{Child, Fields, FourCc};
 use super::super::read;
+use crate::isobmff::{Child, Fields, FourCc};
 use crate::mux::Input;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,6 +66,20 @@ pub fn parse_head(head: &[u8]) -> Result<OpusConfig> {
     })
 }
 
+/// The identification header (RFC 7845 section 5.1): WebM's CodecPrivate and the first packet of Ogg.
+pub fn head(config: &OpusConfig) -> Vec<u8> {
+    let mut head = Vec::from(b"OpusHead\x01");
+    head.push(config.channels);
+    head.extend(config.pre_skip.to_le_bytes());
+    head.extend(config.input_sample_rate.to_le_bytes());
+    head.extend(config.output_gain.to_le_bytes());
+    match &config.mapping {
+        Some(mapping) => head.extend(mapping),
+        None => head.push(0),
+    }
+    head
+}
+
 /// The length of a packet in samples at 48 kHz (RFC 6716 section 3.1).
 ///
 /// # Errors
@@ -110,11 +124,13 @@ mod tests {
             (config.channels, config.pre_skip, config.input_sample_rate),
             (2, 312, 48_000)
         );
-        assert_eq!((config.output_gain, config.mapping), (256, None));
+        assert_eq!((config.output_gain, &config.mapping), (256, &None));
+        assert_eq!(super::head(&config), head);
         for length in 0..head.len() {
             assert!(parse_head(&head[..length]).is_err());
         }
         let surround = b"OpusHead\x01\x06\x38\x01\x80\xbb\x00\x00\x00\x00\x01\x04\x02\x00\x04\x01\x02\x03\x05";
+        assert_eq!(super::head(&parse_head(surround).unwrap()), surround);
         assert_eq!(parse_head(surround).unwrap().mapping.unwrap().len(), 9);
         assert!(parse_head(&surround[..surround.len() - 1]).is_err());
     }
@@ -128,10 +144,22 @@ mod tests {
             (&[16 << 3], 120),
             (&[31 << 3 | 1], 1920),
             (&[31 << 3 | 3, 6], 5760),
+            (&[0x08], 960),
+            (&[0xFC], 960),
+            (&[0xE0], 120),
+            (&[0x7B, 3], 2880),
+            (&[0x19], 5760),
         ] {
             assert_eq!(packet_samples(packet).unwrap(), samples);
         }
-        for broken in [&[][..], &[31 << 3 | 3], &[31 << 3 | 3, 0], &[31 << 3 | 3, 7]] {
+        for broken in [
+            &[][..],
+            &[31 << 3 | 3],
+            &[31 << 3 | 3, 0],
+            &[31 << 3 | 3, 7],
+            &[0x1B, 3],
+            &[0x1B],
+        ] {
             assert!(packet_samples(broken).is_err(), "{broken:x?}");
         }
     }

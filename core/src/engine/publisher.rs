@@ -24,21 +24,14 @@ pub(crate) struct Publisher {
     /// Which of the session's connections it is.
     number: u64,
     cancel: CancellationToken,
-    key_frame_wanted: Arc<Notify>,
 }
 
 impl Publisher {
-    pub(crate) fn new(
-        session: Arc<MediaSession>,
-        number: u64,
-        cancel: CancellationToken,
-        key_frame_wanted: Arc<Notify>,
-    ) -> Self {
+    pub(crate) fn new(session: Arc<MediaSession>, number: u64, cancel: CancellationToken) -> Self {
         Self {
             session,
             number,
             cancel,
-            key_frame_wanted,
         }
     }
 
@@ -78,11 +71,11 @@ impl Publication for Publisher {
     }
 
     fn key_frame_wanted(&self) -> Arc<Notify> {
-        Arc::clone(&self.key_frame_wanted)
+        Arc::clone(self.session.key_frame_wanted())
     }
 
     fn is_full(&self) -> bool {
-        self.session.is_full()
+        self.full_recording().is_some()
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

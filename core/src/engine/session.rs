@@ -50,8 +50,7 @@ struct State {
 /// The connection that feeds a session now.
 struct Connection {
     number: u64,
-    /// It went away, and another may take its place.
-    lost: bool,
+    /// When it went away, by the monotonic clock, and another may take its place.
     lost_at: Option<Duration>,
     peer: String,
     cancel: CancellationToken,
@@ -64,7 +63,6 @@ impl Connection {
     fn new(number: u64, peer: String) -> Self {
         Self {
             number,
-            lost: false,
             lost_at: None,
             peer,
             cancel: CancellationToken::new(),
@@ -134,7 +132,7 @@ impl MediaSession {
         state.connection.end_reason = reason;
         state.connection.cancel.cancel();
         // A host that pushes learns of it with its next sample, which may never come.
-        let nobody_listens = state.connection.lost || self.protocol == Protocol::Push;
+        let nobody_listens = state.connection.lost_at.is_some() || self.protocol == Protocol::Push;
         drop(state);
         if nobody_listens {
             self.end(reason);
@@ -164,7 +162,7 @@ impl MediaSession {
             engine.notifier.emit(body, Some(Arc::clone(&self.identity)), None);
             self.unit(number, Unit::Reconnected);
         }
-        Publisher::new(Arc::clone(self), number, cancel, Arc::clone(&self.key_frame_wanted))
+        Publisher::new(Arc::clone(self), number, cancel)
     }
 
     /// Whether a publisher that asks for the same stream may continue this session.
@@ -174,13 +172,13 @@ impl MediaSession {
 
     /// Whether its connection went away, and it waits for another.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.state.lock().connection.lost
+        self.state.lock().connection.lost_at.is_some()
     }
 
     /// Connection `number` has ended. One that broke may come back within `record_reconnect_window`.
     pub(crate) fn leave(self: &Arc<Self>, number: u64, reason: EndReason) {
         let mut state = self.state.lock();
-        if state.ended || state.connection.number != number || state.connection.lost {
+        if state.ended || state.connection.number != number || state.connection.lost_at.is_some() {
             return;
         }
         let Some(engine) = self.engine.upgrade() else {
@@ -196,7 +194,6 @@ impl MediaSession {
             drop(state);
             return self.end(reason);
         };
-        state.connection.lost = true;
         state.connection.lost_at = Some(engine.clock.mono());
         let replaced = state.connection.replaced.clone();
         drop(state);
@@ -237,6 +234,11 @@ impl MediaSession {
         drop(state);
         self.request_key_frame();
         Ok(running)
+    }
+
+    /// Is notified when a key frame is wanted.
+    pub(crate) fn key_frame_wanted(&self) -> &Arc<Notify> {
+        &self.key_frame_wanted
     }
 
     /// Asks the source for a key frame, where it can be asked.
@@ -323,15 +325,6 @@ impl MediaSession {
     /// Why the connection is to end.
     pub(crate) fn end_reason(&self) -> EndReason {
         self.state.lock().connection.end_reason
-    }
-
-    /// Whether a recording takes nothing more for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.state
-            .lock()
-            .recordings
-            .iter()
-            .any(|running| running.inlet.is_full())
     }
 
     /// A recording that takes nothing more for now.

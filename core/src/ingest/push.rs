@@ -10,7 +10,7 @@ use crate::media::{
     TrackId, TrackKind,
 };
 
-/// Names that [`TrackSpec::codec`] takes, with what each wants as `config`: the table of the bindings.
+/// Names that [`TrackSpec::codec`] takes, with what each wants as `config`.
 pub const PUSH_CODECS: &[(&str, &str)] = &[
     (
         "h264",

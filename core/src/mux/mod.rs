@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::media::{Container, Result, Sample, TrackConfig, TrackKind, UnixMs};
 
 pub mod mp4;
+mod state;
 pub mod ts;
 pub mod webm;
 

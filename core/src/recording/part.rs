@@ -36,6 +36,7 @@ pub struct Part {
     plan: Arc<Plan>,
     number: u32,
     container: Container,
+    options: MuxOptions,
     muxer: Box<dyn Muxer>,
     file: GrowingFile,
     /// Where its own time begins on the recording's timeline, in flicks.
@@ -190,7 +191,8 @@ impl Part {
             plan: Arc::clone(plan),
             number,
             container,
-            muxer: mux::create(container, options)?,
+            muxer: mux::create(container, options.clone())?,
+            options,
             file: GrowingFile::create(folders, &stem, &note, plan.sync_interval)?,
             base,
             head: base,
@@ -315,15 +317,8 @@ impl Part {
     /// # Errors
     /// What storage answers; the growing file is kept for recovery then.
     pub fn salvage(&mut self, end: &End) -> Result<PartOutcome> {
-        let options = MuxOptions {
-            created: self.start.unix,
-            index_first: self.plan.index_first,
-            index_reserve_bytes: self.plan.index_reserve_bytes,
-            cluster_max_ms: self.plan.cluster_max_ms,
-            cluster_max_bytes: self.plan.cluster_max_bytes,
-        };
         let mut end = *end;
-        let finished = match mux::recover(self.container, options, &mut Grown(&mut self.file)) {
+        let finished = match mux::recover(self.container, self.options.clone(), &mut Grown(&mut self.file)) {
             Ok((found, finished)) => {
                 for track in &mut self.tracks {
                     let kept = found

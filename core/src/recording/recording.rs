@@ -595,12 +595,13 @@ impl Recording {
     /// Asks for a key frame where the next part waits for one; sources that cannot be asked send theirs.
     fn want_key_frame(&mut self, now: Now) {
         let State::Running(part) = &self.state else { return };
-        let facts = self.facts(part, part.head());
-        let due = self.plan.may_rotate && !part.is_empty() && rotation::due(self.plan.rotation, &facts).is_some();
         let asked = self
             .key_frame_asked_at
             .is_some_and(|at| now.mono.saturating_sub(at) < KEY_FRAME_EVERY);
-        if due && self.has_picture() && !asked {
+        if asked || !self.plan.may_rotate || part.is_empty() || !self.has_picture() {
+            return;
+        }
+        if rotation::due(self.plan.rotation, &self.facts(part, part.head())).is_some() {
             self.key_frame_asked_at = Some(now.mono);
             self.reporter.want_key_frame();
         }

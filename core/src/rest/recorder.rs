@@ -128,9 +128,8 @@ pub(crate) async fn startup(
         let recording = engine
             .restart_recording(&body.media_session_id, &options, wait)
             .map_err(|error| match error.kind() {
-                // It ended between two looks.
-                ErrorKind::InvalidState => no_session(),
-                ErrorKind::NotFound => no_session(),
+                // Invalid where it ended between two looks.
+                ErrorKind::InvalidState | ErrorKind::NotFound => no_session(),
                 ErrorKind::InvalidArgument => wrong_option(error),
                 _ => error.into(),
             })?;
@@ -242,7 +241,7 @@ fn files_of(engine: &Engine, media_session_id: &str, wait: Duration) -> Result<V
     Ok(finished.chain(running).collect())
 }
 
-fn no_session() -> RestError {
+pub(super) fn no_session() -> RestError {
     RestError::not_found("there is no media session of this id").about("mediaSessionId")
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::error::{ErrorBody, RestError};
 use super::guard::Caller;
 use super::json::JsonBody;
-use super::recorder::{EmptyBody, SessionBody, may_record};
+use super::recorder::{EmptyBody, SessionBody, may_record, no_session};
 use super::router::RestState;
 use crate::engine::{SessionInfo, TrackFacts};
 
@@ -134,8 +134,7 @@ pub(crate) async fn terminate(
 ) -> Result<Json<serde_json::Value>, RestError> {
     let engine = state.engine()?;
     may_record(&state, &engine, &caller, &body.media_session_id).await?;
-    let gone = |_| RestError::not_found("there is no media session of this id").about("mediaSessionId");
-    let session = engine.session(&body.media_session_id).map_err(gone)?;
-    session.terminate().map_err(gone)?;
+    let session = engine.session(&body.media_session_id).map_err(|_| no_session())?;
+    session.terminate().map_err(|_| no_session())?;
     Ok(Json(serde_json::json!({})))
 }

@@ -10,4 +10,4 @@ mod tests;
 
 pub use annex_b::{AnnexB, annex_b_len, from_annex_b, to_annex_b};
 pub use avcc::{config_from_sets, parse_avcc};
-pub use nal::{ByteStreamNals, NalType, Nals, is_idr};
+pub use nal::{ByteStreamNals, NalType, Nals, is_idr, without_emulation_prevention};

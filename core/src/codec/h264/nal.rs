@@ -145,6 +145,23 @@ pub(super) fn without_trailing_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(..end).unwrap_or_default()
 }
 
+/// The payload without `emulation_prevention_three_byte`s (ITU-T H.264 section 7.4.1, H.265 section
+/// 7.4.2). Sets in which an encoder
+/// forgot them are read as they are, which h264-reader's own byte reader refuses to.
+pub fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len());
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
+
 /// Whether a length-prefixed access unit has an IDR slice (NAL type 5).
 ///
 /// # Errors

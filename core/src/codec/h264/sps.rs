@@ -34,7 +34,7 @@ struct Vui {
 /// Reads a sequence parameter set, NAL header included. A VUI that breaks off or breaks its rules
 /// costs its own facts only.
 pub(super) fn parse(nal: &[u8]) -> Result<Sps> {
-    let rbsp = without_emulation_prevention(nal.get(1..).unwrap_or_default());
+    let rbsp = super::nal::without_emulation_prevention(nal.get(1..).unwrap_or_default());
     let mut bits = BitReader::new(&rbsp[..]);
     let frame = read_frame(&mut bits).map_err(|error| malformed(format!("{error:?}")))?;
     let (width, height) = frame.size().ok_or_else(|| {
@@ -242,22 +242,6 @@ const SAMPLE_ASPECT_RATIOS: [Option<(u32, u32)>; 17] = [
     Some((3, 2)),
     Some((2, 1)),
 ];
-
-/// The payload without `emulation_prevention_three_byte`s (section 7.4.1). Sets in which an encoder
-/// forgot them are read as they are, which h264-reader's own byte reader refuses to.
-fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len());
-    let mut zeros = 0;
-    for &byte in payload {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
-}
 
 fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, "read an H.264 sequence parameter set", message)

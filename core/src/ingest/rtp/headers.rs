@@ -4,7 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
-use super::reorder::without_emulation_prevention;
+use crate::codec::h264::without_emulation_prevention;
 use crate::media::{Av1Config, Error, ErrorKind, H265Config, Result};
 
 /// Largest width and height in pixels: what the 16 bits of an MP4 sample entry hold.

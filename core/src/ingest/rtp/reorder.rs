@@ -4,6 +4,7 @@
 use h264_reader::rbsp::BitReader;
 
 use super::headers::H265Sps;
+use crate::codec::h264::without_emulation_prevention;
 use crate::media::CodecConfig;
 
 /// Most pictures that H.264 and H.265 hold back (`MaxDpbFrames`, ITU-T H.264 section A.3.1; `MaxDpbSize`,
@@ -46,19 +47,4 @@ fn h264_depth(sps: &[u8]) -> Option<usize> {
     // constraint_set3_flag with these profiles: intra pictures only.
     let intra_only = constraints & 0x10 != 0 && matches!(profile, 44 | 86 | 100 | 110 | 122 | 244);
     told.or(intra_only.then_some(0))
-}
-
-/// ITU-T H.264 section 7.4.1, H.265 section 7.4.2.
-pub(super) fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len());
-    let mut zeros = 0;
-    for &byte in payload {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
 }

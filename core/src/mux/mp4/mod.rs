@@ -52,6 +52,7 @@ use bytes::Bytes;
 use super::{Finished, MuxOptions, Muxer, Output};
 use crate::isobmff::WIDE_HEADER_LEN;
 use crate::media::{Error, ErrorKind, Result, Sample, Timestamp, TrackConfig, limits::MAX_TRACKS};
+use crate::mux::state::State;
 
 mod edit_list;
 mod finish;
@@ -95,15 +96,6 @@ pub struct Mp4Muxer {
     index_len: u64,
     largest_step: u64,
     state: State,
-}
-
-/// Whether more may be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Growing,
-    /// A write failed: an unknown part of it is in the file, so only a recovery may go on.
-    Failed,
-    Finished,
 }
 
 impl Mp4Muxer {
@@ -154,15 +146,6 @@ impl Mp4Muxer {
             .with("needed_bytes", needed)),
             _ => Ok(()),
         }
-    }
-
-    fn check_growing(&self, operation: &'static str) -> Result<()> {
-        let message = match self.state {
-            State::Growing => return Ok(()),
-            State::Failed => "a write failed before; the file has to be recovered",
-            State::Finished => "the file is finished",
-        };
-        Err(Error::new(ErrorKind::InvalidState, operation, message))
     }
 
     /// Writes what is pending, the front before it where that is new or changed.
@@ -226,7 +209,7 @@ impl Muxer for Mp4Muxer {
     /// has no room left for the description, which is so before a sample of it was taken: a new part
     /// loses nothing.
     fn track(&mut self, config: &TrackConfig) -> Result<()> {
-        self.check_growing("add a track to an MP4")?;
+        self.state.check("add a track to an MP4")?;
         let entry = sample_entry::encode(&config.codec)?;
         let entries: u64 = self.tracks.iter().map(Track::entries_len).sum();
         let count = self.tracks.len();
@@ -264,7 +247,7 @@ impl Muxer for Mp4Muxer {
     /// its decode times do not rise, `LimitExceeded` where a time or size does not fit the format. The
     /// payload's framing is the codec's affair: it is stored as it comes.
     fn sample(&mut self, sample: &Sample) -> Result<()> {
-        self.check_growing("add a sample to an MP4")?;
+        self.state.check("add a sample to an MP4")?;
         if self.index_len >= MAX_INDEX_BYTES {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
@@ -333,14 +316,14 @@ impl Muxer for Mp4Muxer {
 
     /// After an error only [`recover()`] may write to the file.
     fn flush(&mut self, out: &mut dyn Output) -> Result<()> {
-        self.check_growing("flush an MP4")?;
+        self.state.check("flush an MP4")?;
         self.write_pending(out).inspect_err(|_| self.state = State::Failed)
     }
 
     /// The last picture of a track is shown until `end` where that is above 0 and at most 10 s, else as
     /// long as the one before it; sound lasts its frame. A file without a sample stays empty.
     fn finish(&mut self, end: Option<Timestamp>, out: &mut dyn Output) -> Result<Finished> {
-        self.check_growing("finish an MP4")?;
+        self.state.check("finish an MP4")?;
         self.state = State::Failed;
         self.write_pending(out)?;
         let created = self.created();

@@ -6,7 +6,7 @@
 
 use super::ebml::{Elements, PutEbml, id, malformed};
 use super::index::{Tally, samples_ns};
-use super::opus;
+use crate::codec::opus;
 use crate::media::limits::MAX_TRACKS;
 use crate::media::{CodecConfig, Error, ErrorKind, Result, TrackConfig, TrackKind, VorbisConfig, Vp9Config};
 

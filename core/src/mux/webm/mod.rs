@@ -25,6 +25,7 @@ use bytes::Bytes;
 use super::{Finished, MuxOptions, Muxer, Output};
 use crate::media::limits::{MAX_SAMPLE_BYTES, MAX_TRACKS};
 use crate::media::{CodecConfig, Error, ErrorKind, Result, Sample, Timestamp, TrackConfig};
+use crate::mux::state::State;
 
 mod cluster;
 mod ebml;
@@ -32,7 +33,6 @@ mod entry;
 mod finish;
 mod front;
 mod index;
-mod opus;
 mod read;
 mod recover;
 #[cfg(test)]
@@ -69,15 +69,6 @@ pub struct WebmMuxer {
     state: State,
 }
 
-/// Whether more may be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Growing,
-    /// A write failed: an unknown part of it is in the file, so only a recovery may go on.
-    Failed,
-    Finished,
-}
-
 impl WebmMuxer {
     /// An empty file to be.
     pub fn new(options: MuxOptions) -> Self {
@@ -93,15 +84,6 @@ impl WebmMuxer {
             buffers: Vec::new(),
             state: State::Growing,
         }
-    }
-
-    fn check_growing(&self, operation: &'static str) -> Result<()> {
-        let message = match self.state {
-            State::Growing => return Ok(()),
-            State::Failed => "a write failed before; the file has to be recovered",
-            State::Finished => "the file is finished",
-        };
-        Err(Error::new(ErrorKind::InvalidState, operation, message))
     }
 
     /// Whether the front can take a track with `entry` besides the others.
@@ -250,7 +232,7 @@ impl Muxer for WebmMuxer {
     /// AV1 of the same profile and depth); any other, and a late track that the front has no room for,
     /// is `Unsupported` before a sample of it was taken: a new part loses nothing.
     fn track(&mut self, config: &TrackConfig) -> Result<()> {
-        self.check_growing("add a track to a WebM")?;
+        self.state.check("add a track to a WebM")?;
         let count = self.tracks.len();
         let known = self.tracks.iter().position(|track| track.id == config.id);
         let number = known.unwrap_or(count) as u8 + 1;
@@ -295,7 +277,7 @@ impl Muxer for WebmMuxer {
     /// track is not announced or its decode times do not rise, `LimitExceeded` where a time or size does
     /// not fit the format.
     fn sample(&mut self, sample: &Sample) -> Result<()> {
-        self.check_growing("add a sample to a WebM")?;
+        self.state.check("add a sample to a WebM")?;
         let Some(track) = self.tracks.iter_mut().find(|track| track.id == sample.track) else {
             return Err(
                 refused(ErrorKind::InvalidArgument, "its track was not announced").with("track", sample.track.0)
@@ -352,7 +334,7 @@ impl Muxer for WebmMuxer {
     /// Leaves what another track may still get samples before, 100 ms of media at most. After an error
     /// only [`recover()`] may write to the file.
     fn flush(&mut self, out: &mut dyn Output) -> Result<()> {
-        self.check_growing("flush a WebM")?;
+        self.state.check("flush a WebM")?;
         self.write(false, out).inspect_err(|_| self.state = State::Failed)
     }
 
@@ -360,7 +342,7 @@ impl Muxer for WebmMuxer {
     /// 10 s, else as long as its last samples were apart. An Opus packet that `end` lies within is heard
     /// until then. A file without a sample stays empty.
     fn finish(&mut self, end: Option<Timestamp>, out: &mut dyn Output) -> Result<Finished> {
-        self.check_growing("finish a WebM")?;
+        self.state.check("finish a WebM")?;
         self.state = State::Failed;
         if let Some(end) = end {
             self.discard_behind(end);

@@ -2,7 +2,8 @@
 //! Gives the blocks that wait for a flush.
 
 use super::cluster::Block;
-use super::{entry, index, opus, refused};
+use super::{entry, index, refused};
+use crate::codec::opus;
 use crate::media::{CodecConfig, ErrorKind, Result, Rounding, Sample, Timescale, Timestamp, TrackId, TrackKind};
 
 /// Latest time of a block in milliseconds: players count in nanoseconds of 63 bits. 292 years.
@@ -38,8 +39,8 @@ impl Track {
         let opus = match self.codec {
             CodecConfig::Opus(_) => {
                 let samples = opus::packet_samples(&sample.data)
-                    .ok_or_else(|| refused(ErrorKind::Malformed, "the packet is no Opus packet"))?;
-                Some((index::exact_ns(sample.pts), index::samples_ns(samples)))
+                    .map_err(|_| refused(ErrorKind::Malformed, "the packet is no Opus packet"))?;
+                Some((index::exact_ns(sample.pts), index::samples_ns(samples.into())))
             }
             _ => None,
         };

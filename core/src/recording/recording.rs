@@ -158,7 +158,14 @@ impl Recording {
         match self.tracks.iter_mut().find(|track| track.id() == config.id) {
             Some(track) => {
                 changed = track.seen.is_some() && track.config.codec != config.codec;
-                hidden = track.reconfigure(&config)?;
+                hidden = match track.reconfigure(&config) {
+                    Ok(hidden) => hidden,
+                    Err(error) => {
+                        track.unsupported = true;
+                        self.reporter.report(cannot_carry(&error));
+                        true
+                    }
+                };
             }
             None => self.tracks.push(Track::new(Arc::clone(&config))),
         }
@@ -245,10 +252,7 @@ impl Recording {
                 Ok(()) => false,
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
                     if !track.unsupported {
-                        self.reporter.report(Report::Warning {
-                            code: "codec_not_supported",
-                            message: error.to_string(),
-                        });
+                        self.reporter.report(cannot_carry(&error));
                     }
                     true
                 }
@@ -286,7 +290,7 @@ impl Recording {
         };
         track.last_arrival = at;
         let length = track.encoded_length().unwrap_or(length);
-        let broken = track.encode(sample, &mut encoded)?;
+        let broken = track.encode(sample, &mut encoded);
         if broken > 0 {
             self.drop_samples(id, "decode_error", broken);
         }
@@ -307,7 +311,7 @@ impl Recording {
         let mut encoded = std::mem::take(&mut self.encoded);
         for index in 0..self.tracks.len() {
             let Some(track) = self.tracks.get_mut(index) else { break };
-            track.keep_up(moment, &mut encoded)?;
+            track.keep_up(moment, &mut encoded);
             let length = track.encoded_length().unwrap_or(0);
             for sample in encoded.drain(..) {
                 self.arrange(sample, length, None, at, now)?;
@@ -483,7 +487,7 @@ impl Recording {
         let mut encoded = std::mem::take(&mut self.encoded);
         for index in 0..self.tracks.len() {
             let Some(track) = self.tracks.get_mut(index) else { break };
-            track.finish(&mut encoded)?;
+            track.finish(&mut encoded);
             let (length, at) = (track.encoded_length().unwrap_or(0), track.last_arrival);
             for sample in encoded.drain(..) {
                 self.arrange(sample, length, None, at, now)?;
@@ -690,6 +694,14 @@ impl Recording {
         self.tracks
             .iter()
             .any(|track| track.kind() == TrackKind::Video && track.seen.is_some_and(runs))
+    }
+}
+
+/// A track that no file can carry is told once.
+fn cannot_carry(error: &Error) -> Report {
+    Report::Warning {
+        code: "codec_not_supported",
+        message: error.to_string(),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::plan::Plan;
 use super::timeline::{flicks, from_ms};
 use crate::audio::Transcoder;
-use crate::media::{CodecConfig, Container, Result, Sample, Timescale, Timestamp, TrackConfig, TrackId, TrackKind};
+use crate::media::{
+    CodecConfig, Container, Error, ErrorKind, Result, Sample, Timescale, Timestamp, TrackConfig, TrackId, TrackKind,
+};
 
 /// Sound that is transcoded and does not come is filled with silence when pictures are so far ahead.
 const SILENCE_AFTER_MS: i64 = 1000;
@@ -63,12 +65,13 @@ impl Track {
     /// Puts a transcoder in where `container` cannot carry the sound as it comes.
     ///
     /// # Errors
-    /// `Unsupported` where there is none for it.
+    /// `Unsupported` where there is none for it, or it does not take the headers.
     pub(super) fn fit(&mut self, plan: &Plan, container: Container) -> Result<()> {
         if self.transcoder.is_none()
             && let Some(target) = plan.sound.target(container, &self.config.codec)
         {
-            self.transcoder = Some(Box::new(Transcoder::new(&self.config, &target)?));
+            let made = Transcoder::new(&self.config, &target).map_err(unsupported)?;
+            self.transcoder = Some(Box::new(made));
         }
         Ok(())
     }
@@ -76,53 +79,48 @@ impl Track {
     /// The stream describes it anew. `true` where the file sees nothing of it.
     ///
     /// # Errors
-    /// As [`Transcoder::reconfigure`].
+    /// `Unsupported` where the transcoder does not take it; it is taken out then.
     pub(super) fn reconfigure(&mut self, config: &Arc<TrackConfig>) -> Result<bool> {
         self.config = Arc::clone(config);
-        match &mut self.transcoder {
-            Some(transcoder) => transcoder.reconfigure(config).map(|()| true),
-            None => Ok(false),
+        let Some(transcoder) = &mut self.transcoder else {
+            return Ok(false);
+        };
+        if let Err(error) = transcoder.reconfigure(config) {
+            self.transcoder = None;
+            return Err(unsupported(error));
         }
+        Ok(true)
     }
 
     /// Turns a placed sample into what the file gets: itself, or any number of others. Tells how many
-    /// of them were lost because they could not be decoded.
-    ///
-    /// # Errors
-    /// As [`Transcoder::sample`].
-    pub(super) fn encode(&mut self, sample: Sample, out: &mut Vec<Sample>) -> Result<u64> {
+    /// were lost because they could not be decoded or encoded.
+    pub(super) fn encode(&mut self, sample: Sample, out: &mut Vec<Sample>) -> u64 {
         let Some(transcoder) = &mut self.transcoder else {
             out.push(sample);
-            return Ok(0);
+            return 0;
         };
         let before = transcoder.counters().decode_errors;
-        transcoder.sample(&sample, out)?;
-        Ok(transcoder.counters().decode_errors - before)
+        let refused = logged(transcoder.sample(&sample, out));
+        transcoder.counters().decode_errors - before + u64::from(refused)
     }
 
-    /// Fills sound up with silence that has not come while pictures are at `moment`, in flicks.
-    ///
-    /// # Errors
-    /// As [`Transcoder::silence_until`].
-    pub(super) fn keep_up(&mut self, moment: i64, out: &mut Vec<Sample>) -> Result<()> {
+    /// Fills sound up with silence that has not come while pictures are at `moment`, in flicks. What is
+    /// longer than a transcoder fills stays a hole.
+    pub(super) fn keep_up(&mut self, moment: i64, out: &mut Vec<Sample>) {
         let behind = self.seen.is_some_and(|seen| moment - seen > from_ms(SILENCE_AFTER_MS));
-        match &mut self.transcoder {
-            Some(transcoder) if behind => {
-                let until = Timestamp::new(moment - from_ms(SILENCE_SPARES_MS), Timescale::FLICKS);
-                transcoder.silence_until(until, out)
-            }
-            _ => Ok(()),
+        if let Some(transcoder) = &mut self.transcoder
+            && behind
+        {
+            let until = Timestamp::new(moment - from_ms(SILENCE_SPARES_MS), Timescale::FLICKS);
+            logged(transcoder.silence_until(until, out));
         }
     }
 
     /// Everything that went in comes out.
-    ///
-    /// # Errors
-    /// As [`Transcoder::finish`].
-    pub(super) fn finish(&mut self, out: &mut Vec<Sample>) -> Result<()> {
-        self.transcoder
-            .as_mut()
-            .map_or(Ok(()), |transcoder| transcoder.finish(out))
+    pub(super) fn finish(&mut self, out: &mut Vec<Sample>) {
+        if let Some(transcoder) = &mut self.transcoder {
+            logged(transcoder.finish(out));
+        }
     }
 
     /// How long a sample lasts that was encoded here, in flicks; `None` where samples are as they came.
@@ -136,4 +134,17 @@ impl Track {
         };
         flicks(Timestamp::new(i64::from(ticks), config.timescale)).ok()
     }
+}
+
+/// What goes wrong with the sound of a track is no reason to end a recording.
+fn unsupported(error: Error) -> Error {
+    let message = error.message().to_owned();
+    Error::new(ErrorKind::Unsupported, "turn sound into what its file takes", message).because(error)
+}
+
+/// Whether it went wrong.
+fn logged(result: Result<()>) -> bool {
+    result
+        .inspect_err(|error| tracing::debug!(%error, "sound was lost"))
+        .is_err()
 }

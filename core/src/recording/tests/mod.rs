@@ -28,6 +28,8 @@ use crate::storage::growing::Folders;
 mod life;
 mod reconnect;
 mod rotation;
+#[cfg(feature = "fdk-aac")]
+mod sound;
 
 const VIDEO: TrackId = TrackId(1);
 const AUDIO: TrackId = TrackId(2);

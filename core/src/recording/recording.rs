@@ -264,11 +264,15 @@ impl Recording {
         sample.pts = place.pts;
         let (id, moment) = (sample.track, flicks(sample.pts)?);
         let length = self.timeline.step_of(id);
-        let mut encoded = std::mem::take(&mut self.encoded);
         let Some(track) = self.tracks.iter_mut().find(|track| track.id() == id) else {
             return Ok(());
         };
         track.last_arrival = at;
+        if moment < track.not_before {
+            self.drop_samples(id, "before_key_frame", 1);
+            return Ok(());
+        }
+        let mut encoded = std::mem::take(&mut self.encoded);
         let length = track.encoded_length().unwrap_or(length);
         let broken = track.encode(sample, &mut encoded);
         if broken > 0 {

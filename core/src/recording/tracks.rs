@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::timeline::{flicks, from_ms};
-use crate::audio::Transcoder;
+use crate::audio::{Target, Transcoder};
 use crate::media::{
     CodecConfig, Container, Error, ErrorKind, Result, Sample, Timescale, Timestamp, TrackConfig, TrackId, TrackKind,
 };
@@ -23,6 +23,8 @@ pub(super) struct Track {
     pub(super) config: Arc<TrackConfig>,
     /// Turns its sound into what the container takes.
     transcoder: Option<Box<Transcoder>>,
+    /// What that was made for.
+    target: Option<Target>,
     /// Where its last sample in a file lies on the timeline, in flicks.
     pub(super) seen: Option<i64>,
     pub(super) last_arrival: Duration,
@@ -30,6 +32,8 @@ pub(super) struct Track {
     pub(super) needs_part: bool,
     /// No part can carry it.
     pub(super) unsupported: bool,
+    /// What lies before, in flicks, is left out: it belonged to a file of another container.
+    pub(super) not_before: i64,
     /// Pictures of a new connection can be decoded from its first key frame on only.
     pub(super) needs_key: bool,
 }
@@ -39,10 +43,12 @@ impl Track {
         Self {
             config,
             transcoder: None,
+            target: None,
             seen: None,
             last_arrival: Duration::ZERO,
             needs_part: false,
             unsupported: false,
+            not_before: i64::MIN,
             needs_key: false,
         }
     }
@@ -62,17 +68,23 @@ impl Track {
             .map_or(&self.config, |transcoder| transcoder.config())
     }
 
-    /// Puts a transcoder in where `container` cannot carry the sound as it comes.
+    /// Puts a transcoder in where `container` cannot carry the sound as it comes, and one for another
+    /// container out.
     ///
     /// # Errors
     /// `Unsupported` where there is none for it, or it does not take the headers.
     pub(super) fn fit(&mut self, plan: &Plan, container: Container) -> Result<()> {
-        if self.transcoder.is_none()
-            && let Some(target) = plan.sound.target(container, &self.config.codec)
-        {
-            let made = Transcoder::new(&self.config, &target).map_err(unsupported)?;
+        let target = plan.sound.target(container, &self.config.codec);
+        if target == self.target {
+            return Ok(());
+        }
+        self.transcoder = None;
+        self.target = None;
+        if let Some(wanted) = &target {
+            let made = Transcoder::new(&self.config, wanted).map_err(unsupported)?;
             self.transcoder = Some(Box::new(made));
         }
+        self.target = target;
         Ok(())
     }
 
@@ -87,6 +99,7 @@ impl Track {
         };
         if let Err(error) = transcoder.reconfigure(config) {
             self.transcoder = None;
+            self.target = None;
             return Err(unsupported(error));
         }
         Ok(true)

@@ -31,6 +31,45 @@ fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+/// 320 x 240 pictures for four seconds, 25 a second, one access unit each.
+const PICTURES: &str = "testsrc2=size=320x240:rate=25:duration=4";
+
+fn h264_stream() -> Vec<u8> {
+    ffmpeg(&[
+        PICTURES,
+        "-c:v",
+        "libx264",
+        "-bf",
+        "0",
+        "-g",
+        "25",
+        "-bsf:v",
+        "h264_metadata=aud=insert",
+        "-f",
+        "h264",
+    ])
+}
+
+fn vp8_frames() -> Vec<Bytes> {
+    let words = ["-c:v", "libvpx", "-deadline", "realtime", "-g", "25", "-f", "ivf"];
+    ivf_frames(&ffmpeg(&[&[PICTURES], &words[..]].concat()))
+}
+
+/// Pictures by their times in milliseconds, the first at `from`.
+fn timed(frames: impl IntoIterator<Item = Bytes>, from: i64) -> Vec<(i64, Bytes)> {
+    let numbered = frames.into_iter().enumerate();
+    numbered
+        .map(|(number, data)| (from + number as i64 * 40, data))
+        .collect()
+}
+
+fn track(codec: &str) -> TrackSpec {
+    TrackSpec {
+        codec: codec.to_owned(),
+        ..TrackSpec::default()
+    }
+}
+
 /// Access units of an Annex B stream in which each begins with a delimiter (NAL type 9).
 fn access_units(stream: &[u8]) -> Vec<Bytes> {
     let starts: Vec<usize> = (0..stream.len().saturating_sub(5))
@@ -92,19 +131,7 @@ fn taken(push: &Push, track: TrackId, at: i64, key: bool, data: &Bytes) {
 #[test]
 fn annex_b_and_adts_come_out_packet_for_packet() {
     let folder = tempfile::tempdir().unwrap();
-    let video = ffmpeg(&[
-        "testsrc2=size=320x240:rate=25:duration=4",
-        "-c:v",
-        "libx264",
-        "-bf",
-        "0",
-        "-g",
-        "25",
-        "-bsf:v",
-        "h264_metadata=aud=insert",
-        "-f",
-        "h264",
-    ]);
+    let video = h264_stream();
     let audio = ffmpeg(&[
         "sine=frequency=440:sample_rate=48000:duration=4",
         "-c:a",
@@ -118,11 +145,7 @@ fn annex_b_and_adts_come_out_packet_for_packet() {
     let engine = engine(folder.path());
     let events = engine.events();
     let push = engine.push("pushed", &PushOptions::default()).unwrap();
-    let spec = |codec: &str| TrackSpec {
-        codec: codec.to_owned(),
-        ..TrackSpec::default()
-    };
-    let (picture, sound) = (push.track(&spec("h264")).unwrap(), push.track(&spec("aac")).unwrap());
+    let (picture, sound) = (push.track(&track("h264")).unwrap(), push.track(&track("aac")).unwrap());
     let mut unsent = frames.iter().enumerate().peekable();
     for (index, unit) in units.iter().enumerate() {
         let at = index as i64 * 40;
@@ -162,12 +185,7 @@ fn a_declaration_that_is_wrong_says_what_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let push = engine.push("pushed", &PushOptions::default()).unwrap();
-    let error = push
-        .track(&TrackSpec {
-            codec: "h266".to_owned(),
-            ..TrackSpec::default()
-        })
-        .unwrap_err();
+    let error = push.track(&track("h266")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("h264, aac, mp3, vp8"), "{error}");
     let broken = TrackSpec {
@@ -222,14 +240,13 @@ fn a_session_that_is_terminated_ends_though_nothing_is_pushed_any_more() {
     assert!(engine.sessions().is_empty());
 }
 
-/// The frames of an IVF file, each with its time in milliseconds (the file's clock must be that).
-fn ivf_frames(ivf: &[u8]) -> Vec<(i64, Bytes)> {
+/// The frames of an IVF file.
+fn ivf_frames(ivf: &[u8]) -> Vec<Bytes> {
     let mut rest = &ivf[32..];
     let mut frames = Vec::new();
     while rest.len() > 12 {
         let length = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
-        let at = i64::from_le_bytes(rest[4..12].try_into().unwrap());
-        frames.push((at, Bytes::copy_from_slice(&rest[12..12 + length])));
+        frames.push(Bytes::copy_from_slice(&rest[12..12 + length]));
         rest = &rest[12 + length..];
     }
     frames
@@ -304,32 +321,11 @@ fn decodes_silently(path: &Path) {
 #[test]
 fn vp8_and_opus_become_webm_and_pass_untouched() {
     let folder = tempfile::tempdir().unwrap();
-    let video = ffmpeg(&[
-        "testsrc2=size=320x240:rate=25:duration=4",
-        "-c:v",
-        "libvpx",
-        "-deadline",
-        "realtime",
-        "-g",
-        "25",
-        "-f",
-        "ivf",
-        "-enc_time_base",
-        "1:1000",
-    ]);
     let engine = engine(folder.path());
     let events = engine.events();
-    let mut pictures = ivf_frames(&video);
-    for (number, (at, _)) in pictures.iter_mut().enumerate() {
-        *at = number as i64 * 40;
-    }
-    let spec = TrackSpec {
-        codec: "vp8".to_owned(),
-        ..TrackSpec::default()
-    };
-    let (count, sound) = (pictures.len(), opus_track(4));
-    let packets_of_sound = sound.1.len();
-    push_all(&engine, "web", &[(spec, pictures), sound]);
+    let (pictures, sound) = (timed(vp8_frames(), 0), opus_track(4));
+    let (count, packets_of_sound) = (pictures.len(), sound.1.len());
+    push_all(&engine, "web", &[(track("vp8"), pictures), sound]);
     let files = finished(&engine, events);
     assert_eq!(
         (files.len(), files[0].file_name.ends_with(".webm")),
@@ -346,28 +342,11 @@ fn vp8_and_opus_become_webm_and_pass_untouched() {
 #[test]
 fn opus_beside_h264_becomes_aac_in_mp4() {
     let folder = tempfile::tempdir().unwrap();
-    let video = ffmpeg(&[
-        "testsrc2=size=320x240:rate=25:duration=4",
-        "-c:v",
-        "libx264",
-        "-bf",
-        "0",
-        "-g",
-        "25",
-        "-bsf:v",
-        "h264_metadata=aud=insert",
-        "-f",
-        "h264",
-    ]);
+    let video = h264_stream();
     let engine = engine(folder.path());
     let events = engine.events();
-    let units = access_units(&video).into_iter().enumerate();
-    let spec = TrackSpec {
-        codec: "h264".to_owned(),
-        ..TrackSpec::default()
-    };
-    let pictures = units.map(|(number, unit)| (number as i64 * 40, unit)).collect();
-    push_all(&engine, "mixed", &[(spec, pictures), opus_track(4)]);
+    let pictures = timed(access_units(&video), 0);
+    push_all(&engine, "mixed", &[(track("h264"), pictures), opus_track(4)]);
     let files = finished(&engine, events);
     assert_eq!(files[0].audio_codec.as_deref(), Some("aac"));
     assert!(files[0].duration_ms.abs_diff(4000) < 60, "{}", files[0].duration_ms);
@@ -401,9 +380,8 @@ fn telephony_alone_becomes_aac_in_mp4() {
     let frames = sound.chunks(160).enumerate();
     let frames = frames.map(|(number, data)| (number as i64 * 160, Bytes::copy_from_slice(data)));
     let spec = TrackSpec {
-        codec: "pcmu".to_owned(),
         timescale: 8000,
-        ..TrackSpec::default()
+        ..track("pcmu")
     };
     push_all(&engine, "phone", &[(spec, frames.collect())]);
     let files = finished(&engine, events);
@@ -412,4 +390,39 @@ fn telephony_alone_becomes_aac_in_mp4() {
         "{files:?}"
     );
     decodes_silently(&files[0].path);
+}
+
+#[test]
+fn pictures_of_another_codec_go_on_in_another_container_and_sound_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let events = engine.events();
+    let push = engine.push("both", &PushOptions::default()).unwrap();
+    let (spec, sound) = opus_track(8);
+    let (picture, audio) = (push.track(&track("h264")).unwrap(), push.track(&spec).unwrap());
+    let pictures = timed(access_units(&h264_stream()), 0);
+    let later = timed(vp8_frames(), 4000);
+    let mut sound = sound.into_iter().peekable();
+    let count = later.len();
+    for (at, data) in pictures.into_iter().chain(later) {
+        if at == 4000 {
+            push.reconfigure(picture, &track("vp8")).unwrap();
+        }
+        taken(&push, picture, at, false, &data);
+        while let Some((at, data)) = sound.next_if(|(due, _)| *due <= at) {
+            taken(&push, audio, at, true, &data);
+        }
+    }
+    push.end().unwrap();
+    let files = finished(&engine, events);
+    let kinds: Vec<_> = files
+        .iter()
+        .map(|file| (file.container.extension(), file.audio_codec.as_deref().unwrap()))
+        .collect();
+    assert_eq!(kinds, [("mp4", "aac"), ("webm", "opus")]);
+    assert_eq!(packets(&files[0].path, "0:v").len(), 100);
+    assert_eq!(packets(&files[1].path, "0:v").len(), count);
+    for file in &files {
+        decodes_silently(&file.path);
+    }
 }

@@ -2,6 +2,7 @@
 //! Gives its parts: when one begins, what goes with the one before, and how the last one ends.
 
 use super::*;
+use crate::media::Container;
 
 /// How often a source is asked for the key frame that a new part waits for.
 const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
@@ -9,7 +10,7 @@ const KEY_FRAME_EVERY: Duration = Duration::from_secs(1);
 impl Recording {
     pub(super) fn new_part(&mut self, number: u32, base: i64, start: PartStart) -> Result<Part> {
         self.check_free_space()?;
-        let container = self.plan.container(self.tracks.iter().map(|track| &*track.config));
+        let container = self.container();
         let mut part = Part::create(&self.plan, &self.folders, number, container, base, start)?;
         for track in &mut self.tracks {
             track.needs_part = false;
@@ -26,6 +27,21 @@ impl Recording {
             };
         }
         Ok(part)
+    }
+
+    /// The container of what the tracks are now.
+    fn container(&self) -> Container {
+        self.plan.container(self.tracks.iter().map(|track| &*track.config))
+    }
+
+    /// The part that begins at `moment` is of another container: sound that was encoded for the one
+    /// before is finished in it, and what comes late for it is in the wrong codec.
+    fn leave_container(&mut self, moment: i64, now: Now) -> Result<()> {
+        self.finish_sound(now)?;
+        for track in self.tracks.iter_mut().filter(|track| track.kind() == TrackKind::Audio) {
+            track.not_before = moment;
+        }
+        Ok(())
     }
 
     /// Begins a new part at `moment` if it is time to: the sample there can be decoded by itself.
@@ -53,6 +69,9 @@ impl Recording {
             stream_ms,
             unix: now.unix_at(at),
         };
+        if Some(self.container()) != part_container(&self.state) {
+            self.leave_container(moment, now)?;
+        }
         let next = self.new_part(number, moment, start)?;
         let State::Running(part) = std::mem::replace(&mut self.state, State::Running(Box::new(next))) else {
             return Err(Error::new(ErrorKind::Internal, "rotate", "no part was running"));
@@ -62,9 +81,8 @@ impl Recording {
             .iter()
             .filter(|other| other.id() != track && other.kind() == TrackKind::Audio)
             .filter(|other| {
-                other
-                    .seen
-                    .is_some_and(|seen| seen < moment && moment - seen < from_ms(CLOSING_MS))
+                let late = |seen| seen < moment && moment - seen < from_ms(CLOSING_MS);
+                moment > other.not_before && other.seen.is_some_and(late)
             })
             .map(|other| other.id())
             .collect::<Vec<_>>();
@@ -246,6 +264,13 @@ pub(super) fn cannot_carry(error: &Error) -> Report {
     Report::Warning {
         code: "codec_not_supported",
         message: error.to_string(),
+    }
+}
+
+fn part_container(state: &State) -> Option<Container> {
+    match state {
+        State::Running(part) => Some(part.container()),
+        _ => None,
     }
 }
 

@@ -38,11 +38,7 @@ class Ext4:
     def make_read_only(self):
         """What is written from here on is refused, as after an error of the disk."""
         # A remount would be refused while files are open for writing; sysrq's emergency remount is for all disks.
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", EXT4_GOING_FLAGS_LOGFLUSH))
-        finally:
-            os.close(handle)
+        self._shut_down(EXT4_GOING_FLAGS_LOGFLUSH)
 
     @contextmanager
     def frozen(self):
@@ -55,9 +51,12 @@ class Ext4:
 
     def cut_power(self):
         """From here on nothing reaches the disk: what was not synced is gone with the next mount."""
+        self._shut_down(EXT4_GOING_FLAGS_NOLOGFLUSH)
+
+    def _shut_down(self, flags):
         handle = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", EXT4_GOING_FLAGS_NOLOGFLUSH))
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", flags))
         finally:
             os.close(handle)
 

@@ -1,8 +1,6 @@
 """Gets the name of a system call.
-Gives commands that run a server and make its n-th call of that name fail, hang or be its last, and the
-count of the calls that it made. strace keeps a count for each thread."""
-
-from pathlib import Path
+Gives commands that run a server and make its n-th call of that name fail, hang or be its last. strace
+keeps a count for each thread."""
 
 
 def inject(calls, what, log, when="1"):
@@ -12,13 +10,3 @@ def inject(calls, what, log, when="1"):
     # Not with --seccomp-bpf: strace 6.1 then miscounts, and `when` comes never.
     words = ["strace", "-D", "-f", "-qq", "-o", log, "-e", f"trace={names}"]
     return [*words, "-e", f"inject={names}:{what}:when={when}"]
-
-
-def injected(log):
-    """How many calls failed or were delayed so far."""
-    return Path(log).read_text(errors="replace").count("INJECTED")
-
-
-def with_limit(resource, value):
-    """A wrapper that gives a server a limit of its own: `with_limit("nofile", 64)`."""
-    return ["prlimit", f"--{resource}={value}:{value}"]

@@ -3,6 +3,7 @@ nothing more. REEL_SOAK=1 makes it 4 GiB."""
 
 import os
 import time
+from datetime import datetime
 
 import media
 import publishers
@@ -43,7 +44,5 @@ def test_a_large_recording_is_finished_at_once_and_written_once(serve, reserve):
 
 
 def _gap_ms(first, second):
-    from datetime import datetime
-
     moments = [datetime.fromisoformat(event["time"].replace("Z", "+00:00")) for event in (first, second)]
     return (moments[1] - moments[0]).total_seconds() * 1000

@@ -252,7 +252,10 @@ mod tests {
     use super::*;
 
     fn ask(hosts: &str, url: &str, resolved: &[&str]) -> Result<SocketAddr> {
-        let found: Vec<SocketAddr> = resolved.iter().map(|text| text.parse().unwrap()).collect();
+        let found: Vec<SocketAddr> = resolved
+            .iter()
+            .map(|text| text.parse::<SocketAddr>().unwrap())
+            .collect();
         pull_allowed(url, &PullHosts::parse(hosts).unwrap(), move |_, _| Ok(found))
     }
 
@@ -319,20 +322,28 @@ mod tests {
 
     #[test]
     fn a_listener_beyond_loopback_needs_a_guard() {
-        let everywhere = "0.0.0.0:80".parse().unwrap();
+        let everywhere = "0.0.0.0:80".parse::<SocketAddr>().unwrap();
         assert!(may_listen("http_listen", everywhere, Some("rest_token"), false).is_err());
         assert!(may_listen("http_listen", everywhere, Some("rest_token"), true).is_ok());
         assert!(may_listen("http_listen", everywhere, None, false).is_ok());
         assert!(
             may_listen(
                 "http_listen",
-                "127.0.0.1:80".parse().unwrap(),
+                "127.0.0.1:80".parse::<SocketAddr>().unwrap(),
                 Some("rest_token"),
                 false
             )
             .is_ok()
         );
-        assert!(may_listen("http_listen", "[::1]:80".parse().unwrap(), Some("rest_token"), false).is_ok());
+        assert!(
+            may_listen(
+                "http_listen",
+                "[::1]:80".parse::<SocketAddr>().unwrap(),
+                Some("rest_token"),
+                false
+            )
+            .is_ok()
+        );
     }
 
     #[test]

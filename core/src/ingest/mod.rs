@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::media::{Sample, TrackConfig, TrackId};
 
+pub mod pull;
 pub mod push;
 pub mod rtmp;
 pub mod rtp;

@@ -1,16 +1,22 @@
-//! Gets Opus headers and packets.
-//! Gives configurations and the length of a packet.
+//! Gets Opus identification headers, as Ogg and as MP4 write them, and packets.
+//! Gives configurations, both headers for one, and how long a packet lasts.
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::media::{Error, ErrorKind, OpusConfig, Result};
+
+/// What an identification header begins with.
+const MAGIC: &[u8; 8] = b"OpusHead";
 
 /// Samples at 48 kHz that decoders of streams without a header throw away: the usual look-ahead of
 /// libopus, 6.5 ms.
 pub const USUAL_PRE_SKIP: u16 = 312;
 
-/// Most samples in a packet: 120 ms (RFC 6716 section 3.2.5, requirement R5).
-const MAX_PACKET_SAMPLES: u32 = 5760;
+/// Longest packet in samples at 48 kHz: 120 ms (RFC 6716 section 3.1, R5).
+pub const MAX_PACKET_SAMPLES: u32 = 5760;
+
+/// Longest frame in bytes (R2).
+const MAX_FRAME_BYTES: usize = 1275;
 
 /// The configuration of a stream that has no header, such as RTP (RFC 7587).
 pub fn config_for(channels: u8) -> OpusConfig {
@@ -23,88 +29,214 @@ pub fn config_for(channels: u8) -> OpusConfig {
     }
 }
 
-/// Reads an identification header (RFC 7845 section 5.1): `OpusHead` and what follows.
+/// Reads an identification header (RFC 7845 section 5.1), its magic included.
 ///
 /// # Errors
-/// `Malformed` where it is cut short or has no channels, `Unsupported` for another major version.
+/// `Malformed` where it is cut short or breaks a rule, `Unsupported` for a major version above 0.
 pub fn parse_head(head: &[u8]) -> Result<OpusConfig> {
-    let wrong = |message: &'static str| Error::new(ErrorKind::Malformed, "read an Opus header", message);
-    let body = head
-        .strip_prefix(b"OpusHead")
-        .ok_or_else(|| wrong("it does not begin with OpusHead"))?;
-    let Some((&[version, channels, p0, p1, r0, r1, r2, r3, g0, g1, family], table)) = body.split_first_chunk() else {
-        return Err(wrong("it is cut short").with("length_bytes", head.len()));
+    let Some(mut fields) = head.strip_prefix(MAGIC) else {
+        return Err(malformed("the magic is missing"));
     };
-    if version >> 4 != 0 {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "read an Opus header",
-            "its version is not known",
-        )
-        .with("version", version));
+    let fixed = |_| malformed("it is too short").with("length_bytes", head.len());
+    let version = fields.try_get_u8().map_err(fixed)?;
+    if version & 0xf0 != 0 {
+        return Err(unsupported_version(version));
     }
-    if channels == 0 || (family == 0 && channels > 2) {
-        return Err(wrong("the channels do not fit the mapping family")
-            .with("channels", channels)
-            .with("family", family));
-    }
-    let mapping = if family == 0 {
-        None
-    } else {
-        let length = 2 + usize::from(channels);
-        let table = table
-            .get(..length)
-            .ok_or_else(|| wrong("the channel mapping table is cut short"))?;
-        Some(Bytes::from([&[family][..], table].concat()))
-    };
+    let channels = fields.try_get_u8().map_err(fixed)?;
+    let pre_skip = fields.try_get_u16_le().map_err(fixed)?;
+    let input_sample_rate = fields.try_get_u32_le().map_err(fixed)?;
+    let output_gain = fields.try_get_i16_le().map_err(fixed)?;
     Ok(OpusConfig {
         channels,
-        pre_skip: u16::from_le_bytes([p0, p1]),
-        input_sample_rate: u32::from_le_bytes([r0, r1, r2, r3]),
-        output_gain: i16::from_le_bytes([g0, g1]),
-        mapping,
+        pre_skip,
+        input_sample_rate,
+        output_gain,
+        mapping: mapping(channels, fields)?,
     })
 }
 
-/// The identification header (RFC 7845 section 5.1): WebM's CodecPrivate and the first packet of Ogg.
-pub fn head(config: &OpusConfig) -> Vec<u8> {
-    let mut head = Vec::from(b"OpusHead\x01");
-    head.push(config.channels);
-    head.extend(config.pre_skip.to_le_bytes());
-    head.extend(config.input_sample_rate.to_le_bytes());
-    head.extend(config.output_gain.to_le_bytes());
-    match &config.mapping {
-        Some(mapping) => head.extend(mapping),
-        None => head.push(0),
-    }
-    head
-}
-
-/// The length of a packet in samples at 48 kHz (RFC 6716 section 3.1).
+/// Reads the payload of a `dOps` box (Encapsulation of Opus in ISOBMFF section 4.3.2): the same fields,
+/// the highest byte first, and a version of 0.
 ///
 /// # Errors
-/// `Malformed` for an empty packet, a count of frames that is cut short or 0, and more than 120 ms.
+/// As [`parse_head`].
+pub fn parse_dops(dops: &[u8]) -> Result<OpusConfig> {
+    let mut fields = dops;
+    let fixed = |_| malformed("it is too short").with("length_bytes", dops.len());
+    let version = fields.try_get_u8().map_err(fixed)?;
+    if version != 0 {
+        return Err(unsupported_version(version));
+    }
+    let channels = fields.try_get_u8().map_err(fixed)?;
+    let pre_skip = fields.try_get_u16().map_err(fixed)?;
+    let input_sample_rate = fields.try_get_u32().map_err(fixed)?;
+    let output_gain = fields.try_get_i16().map_err(fixed)?;
+    Ok(OpusConfig {
+        channels,
+        pre_skip,
+        input_sample_rate,
+        output_gain,
+        mapping: mapping(channels, fields)?,
+    })
+}
+
+/// The mapping family and its table (RFC 7845 section 5.1.1).
+fn mapping(channels: u8, fields: &[u8]) -> Result<Option<Bytes>> {
+    let (&family, table) = fields
+        .split_first()
+        .ok_or_else(|| malformed("it has no mapping family"))?;
+    let most = match family {
+        0 => 2,
+        1 => 8,
+        _ => u8::MAX,
+    };
+    if !(1..=most).contains(&channels) {
+        return Err(malformed("its mapping family does not have so many channels")
+            .with("family", family)
+            .with("channels", channels));
+    }
+    if family == 0 {
+        return Ok(None);
+    }
+    let length = 2 + usize::from(channels);
+    let table = table
+        .get(..length)
+        .ok_or_else(|| malformed("its mapping table is too short").with("needed_bytes", length))?;
+    let [streams, coupled, indices @ ..] = table else {
+        return Err(malformed("its mapping table is too short"));
+    };
+    let decoded = u16::from(*streams) + u16::from(*coupled);
+    let known = |index: &u8| *index == u8::MAX || u16::from(*index) < decoded;
+    if *streams == 0 || coupled > streams || decoded > 255 || !indices.iter().all(known) {
+        return Err(malformed("its mapping table contradicts itself"));
+    }
+    Ok(fields.get(..1 + length).map(Bytes::copy_from_slice))
+}
+
+/// The identification header for `config`.
+pub fn head(config: &OpusConfig) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.put_u8(1);
+    out.put_u8(config.channels);
+    out.put_u16_le(config.pre_skip);
+    out.put_u32_le(config.input_sample_rate);
+    out.put_i16_le(config.output_gain);
+    out.put_slice(config.mapping.as_deref().unwrap_or(&[0]));
+    out
+}
+
+/// The payload of the `dOps` box for `config`.
+pub fn dops(config: &OpusConfig) -> Vec<u8> {
+    let mut out = vec![0];
+    out.put_u8(config.channels);
+    out.put_u16(config.pre_skip);
+    out.put_u32(config.input_sample_rate);
+    out.put_i16(config.output_gain);
+    out.put_slice(config.mapping.as_deref().unwrap_or(&[0]));
+    out
+}
+
+/// How long a packet of one stream lasts, in samples at 48 kHz, after the rules R1 to R7 of RFC 6716
+/// section 3.4 were checked.
+///
+/// # Errors
+/// `Malformed` where a rule is broken.
 pub fn packet_samples(packet: &[u8]) -> Result<u32> {
-    let wrong = |message: &'static str| Error::new(ErrorKind::Malformed, "read an Opus packet", message);
-    let Some((toc, rest)) = packet.split_first() else {
-        return Err(wrong("it is empty"));
-    };
-    let config = toc >> 3;
-    let frame = match config {
-        0..=11 => [480, 960, 1920, 2880].get(usize::from(config & 3)),
-        12..=15 => [480, 960].get(usize::from(config & 1)),
-        _ => [120, 240, 480, 960].get(usize::from(config & 3)),
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(rest.first().ok_or_else(|| wrong("the count of frames is cut short"))? & 0x3f),
-    };
-    let samples = frames * frame.copied().unwrap_or_default();
-    if samples == 0 || samples > MAX_PACKET_SAMPLES {
-        return Err(wrong("it has no frames, or more than 120 ms").with("samples", samples));
+    let samples = told_samples(packet)?;
+    let rest = packet.get(1..).unwrap_or_default();
+    match packet.first().map(|toc| toc & 0x03) {
+        Some(0) => check_frame(rest.len())?,
+        Some(1) if rest.len() % 2 == 1 => return Err(broken("two frames of one size have an odd length (R3)")),
+        Some(1) => check_frame(rest.len() / 2)?,
+        Some(2) => {
+            let (first, rest) = frame_length(rest).ok_or_else(|| broken("the first frame has no length (R4)"))?;
+            let second = rest.len().checked_sub(first);
+            check_frame(second.ok_or_else(|| broken("the first frame leads past the end (R4)"))?)?;
+        }
+        _ => check_counted(rest)?,
     }
     Ok(samples)
+}
+
+/// How long a packet says it lasts, in samples at 48 kHz, by its table-of-contents byte and frame count
+/// alone. Holds for packets of several streams too (RFC 7845 section 3), of which each says the same.
+///
+/// # Errors
+/// `Malformed` where it is empty, has no frame or would last above 120 ms (R1, R5).
+pub fn told_samples(packet: &[u8]) -> Result<u32> {
+    let toc = packet.first().ok_or_else(|| broken("it is empty (R1)"))?;
+    let size = u32::from(toc >> 3 & 0x03);
+    // Table 2: SILK 10 to 60 ms, hybrid 10 and 20 ms, CELT 2.5 to 20 ms.
+    let frame = match toc >> 3 {
+        0..12 if size == 3 => 2880,
+        0..12 => 480 << size,
+        12..16 => 480 << (size & 1),
+        _ => 120 << size,
+    };
+    let frames = match toc & 0x03 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1).ok_or_else(|| broken("it has no frame count (R6)"))? & 0x3f),
+    };
+    let samples = frame * frames;
+    if !(1..=MAX_PACKET_SAMPLES).contains(&samples) {
+        return Err(broken("it has no frame or lasts above 120 ms (R5)").with("samples", samples));
+    }
+    Ok(samples)
+}
+
+/// The rest of a packet of code 3 (section 3.2.5): a count byte, padding lengths, frame lengths, frames,
+/// padding.
+fn check_counted(rest: &[u8]) -> Result<()> {
+    let short = || broken("its frames lead past the end (R6, R7)");
+    let (&count, mut rest) = rest.split_first().ok_or_else(short)?;
+    let frames = usize::from(count & 0x3f);
+    if count & 0x40 != 0 {
+        let mut padding = 0;
+        loop {
+            let (&length, after) = rest.split_first().ok_or_else(short)?;
+            rest = after;
+            // 255 stands for 254 and another byte.
+            padding += usize::from(length.min(254));
+            if length < 255 {
+                break;
+            }
+        }
+        let left = rest.len().checked_sub(padding).ok_or_else(short)?;
+        rest = rest.get(..left).ok_or_else(short)?;
+    }
+    if count & 0x80 == 0 {
+        if rest.len().checked_rem(frames) != Some(0) {
+            return Err(broken("frames of one size do not share the length (R6)"));
+        }
+        return check_frame(rest.len() / frames.max(1));
+    }
+    let mut told = 0;
+    for _ in 1..frames {
+        let (length, after) = frame_length(rest).ok_or_else(short)?;
+        told += length;
+        rest = after;
+    }
+    check_frame(rest.len().checked_sub(told).ok_or_else(short)?)
+}
+
+/// A length of 1 or 2 bytes (section 3.2.1), and what follows it. 1275 is the most that it can tell.
+fn frame_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 252 {
+        return Some((first.into(), rest));
+    }
+    let (&second, rest) = rest.split_first()?;
+    Some((usize::from(second) * 4 + usize::from(first), rest))
+}
+
+fn check_frame(bytes: usize) -> Result<()> {
+    if bytes > MAX_FRAME_BYTES {
+        return Err(broken("a frame is too long (R2)")
+            .with("bytes", bytes)
+            .with("most_bytes", MAX_FRAME_BYTES));
+    }
+    Ok(())
 }
 
 /// Whether a packet is coded in stereo (RFC 6716 section 3.1, bit `s`).
@@ -112,55 +244,19 @@ pub fn is_stereo(packet: &[u8]) -> bool {
     packet.first().is_some_and(|toc| toc & 4 != 0)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn broken(message: &'static str) -> Error {
+    Error::new(ErrorKind::Malformed, "read an Opus packet", message)
+}
 
-    #[test]
-    fn a_header_is_read_and_a_cut_one_refused() {
-        let head = b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x01\x00";
-        let config = parse_head(head).unwrap();
-        assert_eq!(
-            (config.channels, config.pre_skip, config.input_sample_rate),
-            (2, 312, 48_000)
-        );
-        assert_eq!((config.output_gain, &config.mapping), (256, &None));
-        assert_eq!(super::head(&config), head);
-        for length in 0..head.len() {
-            assert!(parse_head(&head[..length]).is_err());
-        }
-        let surround = b"OpusHead\x01\x06\x38\x01\x80\xbb\x00\x00\x00\x00\x01\x04\x02\x00\x04\x01\x02\x03\x05";
-        assert_eq!(super::head(&parse_head(surround).unwrap()), surround);
-        assert_eq!(parse_head(surround).unwrap().mapping.unwrap().len(), 9);
-        assert!(parse_head(&surround[..surround.len() - 1]).is_err());
-    }
+fn malformed(message: &'static str) -> Error {
+    Error::new(ErrorKind::Malformed, "read an Opus header", message)
+}
 
-    #[test]
-    fn a_packet_tells_its_length() {
-        // SILK 60 ms; hybrid 20 ms; CELT 2.5 ms; two CELT frames of 20 ms; six of 20 ms.
-        for (packet, samples) in [
-            (&[3 << 3][..], 2880),
-            (&[13 << 3], 960),
-            (&[16 << 3], 120),
-            (&[31 << 3 | 1], 1920),
-            (&[31 << 3 | 3, 6], 5760),
-            (&[0x08], 960),
-            (&[0xFC], 960),
-            (&[0xE0], 120),
-            (&[0x7B, 3], 2880),
-            (&[0x19], 5760),
-        ] {
-            assert_eq!(packet_samples(packet).unwrap(), samples);
-        }
-        for broken in [
-            &[][..],
-            &[31 << 3 | 3],
-            &[31 << 3 | 3, 0],
-            &[31 << 3 | 3, 7],
-            &[0x1B, 3],
-            &[0x1B],
-        ] {
-            assert!(packet_samples(broken).is_err(), "{broken:x?}");
-        }
-    }
+fn unsupported_version(version: u8) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "read an Opus header",
+        "its version is not known",
+    )
+    .with("version", version)
 }

@@ -1,186 +1,179 @@
-//! Gets VP9 frames.
-//! Gives configurations and key-frame tests.
+//! Gets VP9 frames, superframes and VPCodecConfigurationRecords.
+//! Gives configurations, the key-frame test, and the record that stands for a configuration in files.
 
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
 use crate::media::{Error, ErrorKind, Result, Vp9Config};
 
-const OPERATION: &str = "read a VP9 key frame";
+/// Largest luma picture of each level in samples, and the level times ten (VP9 levels definition). The
+/// levels between these differ by rates only, which no header tells.
+const LEVELS: [(u64, u8); 10] = [
+    (36_864, 10),
+    (73_728, 11),
+    (122_880, 20),
+    (245_760, 21),
+    (552_960, 30),
+    (983_040, 31),
+    (2_228_224, 40),
+    (8_912_896, 50),
+    (35_651_584, 60),
+    (u64::MAX, 62),
+];
 
-/// Whether decoding can start at a frame (or at the first frame of a superframe).
-pub fn is_key(frame: &[u8]) -> bool {
-    Header::read(frame).is_ok_and(|header| header.key)
-}
+/// `color_space` of RGB (section 7.2.2).
+const COLOUR_SPACE_RGB: u8 = 7;
 
-/// Reads the uncompressed header of a key frame (VP9 Bitstream & Decoding Process Specification 0.7,
-/// section 6.2).
+/// Reads the uncompressed header of a key frame (VP9 specification section 6.2), the first frame of a
+/// superframe included: its index stands at the end.
 ///
 /// # Errors
-/// `Malformed` where it is cut short, breaks the syntax or is no key frame.
+/// `Malformed` where it is cut short, is no key frame or breaks a rule, `Unsupported` for a reserved
+/// profile.
 pub fn parse_key_frame(frame: &[u8]) -> Result<Vp9Config> {
-    let header = Header::read(frame)?;
-    let Some(picture) = header.picture.filter(|_| header.key) else {
-        return Err(malformed("it is no key frame"));
+    let mut bits = BitReader::new(frame);
+    match read_key_frame(&mut bits) {
+        Ok(read) => read,
+        Err(error) => Err(malformed("it is cut short").with("at", format!("{error:?}"))),
+    }
+}
+
+fn read_key_frame(bits: &mut impl BitRead) -> Result<Result<Vp9Config>, BitReaderError> {
+    let Some(profile) = read_profile(bits)? else {
+        return Ok(Err(malformed("the frame marker is missing or the profile is reserved")));
     };
-    Ok(Vp9Config {
-        width: picture.width,
-        height: picture.height,
-        profile: header.profile,
-        level: level(picture.width, picture.height),
-        bit_depth: picture.bit_depth,
-        chroma_subsampling: picture.chroma_subsampling,
-        full_range: picture.full_range,
-        colour: picture.colour,
-    })
-}
-
-/// What stands before the parts of a header that only decoders need.
-struct Header {
-    profile: u8,
-    key: bool,
-    picture: Option<Picture>,
-}
-
-struct Picture {
-    width: u32,
-    height: u32,
-    bit_depth: u8,
-    chroma_subsampling: u8,
-    full_range: bool,
-    colour: (u8, u8, u8),
-}
-
-impl Header {
-    fn read(frame: &[u8]) -> Result<Self> {
-        let mut bits = BitReader::new(frame);
-        Self::fields(&mut bits).map_err(|error| {
-            malformed("it is cut short or breaks the syntax")
-                .with("length_bytes", frame.len())
-                .with("where", format!("{error:?}"))
-        })
+    if bits.read_bit("show_existing_frame")? || bits.read_bit("frame_type")? {
+        return Ok(Err(malformed("it is no key frame")));
     }
-
-    fn fields(bits: &mut impl BitRead) -> std::result::Result<Self, BitReaderError> {
-        let marker: u8 = bits.read::<2, _>("frame_marker")?;
-        let low: u8 = bits.read::<1, _>("profile_low_bit")?;
-        let high: u8 = bits.read::<1, _>("profile_high_bit")?;
-        let profile = high << 1 | low;
-        let reserved = profile == 3 && bits.read_bit("reserved_zero")?;
-        let none = Self {
-            profile,
-            key: false,
-            picture: None,
-        };
-        if marker != 2 || reserved || bits.read_bit("show_existing_frame")? {
-            return Ok(none);
-        }
-        let inter = bits.read_bit("frame_type")?;
-        let _shown = bits.read_bit("show_frame")?;
-        let _resilient = bits.read_bit("error_resilient_mode")?;
-        let sync: u32 = bits.read::<24, _>("frame_sync_code")?;
-        if inter || sync != 0x49_83_42 {
-            return Ok(none);
-        }
-        let ten_or_twelve = profile >= 2;
-        let bit_depth = match ten_or_twelve && bits.read_bit("ten_or_twelve_bit")? {
-            true => 12,
-            false if ten_or_twelve => 10,
-            false => 8,
-        };
-        let space: u8 = bits.read::<3, _>("color_space")?;
-        const RGB: u8 = 7;
-        let odd_profile = profile & 1 == 1;
-        let (full_range, chroma_subsampling) = if space == RGB {
-            // Profiles 1 and 3 only; a bit is reserved.
-            let _ = odd_profile && bits.read_bit("reserved_zero")?;
-            (true, 3)
-        } else {
-            let full_range = bits.read_bit("color_range")?;
-            let subsampling = if odd_profile {
-                let horizontal = bits.read_bit("subsampling_x")?;
-                let vertical = bits.read_bit("subsampling_y")?;
-                let _reserved = bits.read_bit("reserved_zero")?;
-                match (horizontal, vertical) {
-                    (true, true) => 1,
-                    (true, false) => 2,
-                    _ => 3,
-                }
-            } else {
-                1
-            };
-            (full_range, subsampling)
-        };
-        let width: u32 = bits.read::<16, _>("frame_width_minus_1")?;
-        let height: u32 = bits.read::<16, _>("frame_height_minus_1")?;
-        Ok(Self {
-            profile,
-            key: true,
-            picture: Some(Picture {
-                width: width + 1,
-                height: height + 1,
-                bit_depth,
-                chroma_subsampling,
-                full_range,
-                colour: colour(space),
-            }),
-        })
+    bits.skip(2, "show_frame and error_resilient_mode")?;
+    if bits.read::<24, u32>("frame_sync_code")? != 0x49_8342 {
+        return Ok(Err(malformed("the sync code is missing")));
     }
+    let bit_depth = match profile {
+        0 | 1 => 8,
+        _ if bits.read_bit("ten_or_twelve_bit")? => 12,
+        _ => 10,
+    };
+    let odd_profile = profile & 1 == 1;
+    let space: u8 = bits.read::<3, _>("color_space")?;
+    let (full_range, subsampling) = if space == COLOUR_SPACE_RGB {
+        (true, (false, false))
+    } else {
+        let full_range = bits.read_bit("color_range")?;
+        let told = odd_profile.then(|| Ok((bits.read_bit("subsampling_x")?, bits.read_bit("subsampling_y")?)));
+        (full_range, told.transpose()?.unwrap_or((true, true)))
+    };
+    let chroma_subsampling = match subsampling {
+        (true, true) if !odd_profile => 1,
+        (true, false) => 2,
+        (false, false) if odd_profile => 3,
+        // 4:4:0 has no number of its own, and profiles 0 and 2 have no RGB.
+        _ => return Ok(Err(malformed("the profile does not have its chroma format"))),
+    };
+    bits.skip(u32::from(odd_profile), "reserved_zero")?;
+    let width = bits.read::<16, u32>("frame_width_minus_1")? + 1;
+    let height = bits.read::<16, u32>("frame_height_minus_1")? + 1;
+    Ok(Ok(Vp9Config {
+        width,
+        height,
+        profile,
+        level: level(width, height),
+        bit_depth,
+        chroma_subsampling,
+        full_range,
+        colour: colour(space, bit_depth),
+    }))
 }
 
-/// `color_space` in the numbers of ISO/IEC 23001-8: primaries, transfer, matrix; 2 where unknown.
-fn colour(space: u8) -> (u8, u8, u8) {
+/// The profile, where the frame marker is right and the profile one of the four.
+fn read_profile(bits: &mut impl BitRead) -> Result<Option<u8>, BitReaderError> {
+    let marker: u8 = bits.read::<2, _>("frame_marker")?;
+    let low: u8 = bits.read::<1, _>("profile_low_bit")?;
+    let high: u8 = bits.read::<1, _>("profile_high_bit")?;
+    let profile = high << 1 | low;
+    let reserved = profile == 3 && bits.read_bit("reserved_zero")?;
+    Ok((marker == 2 && !reserved).then_some(profile))
+}
+
+/// The lowest level whose pictures are as large.
+fn level(width: u32, height: u32) -> u8 {
+    let samples = u64::from(width) * u64::from(height);
+    LEVELS
+        .iter()
+        .find(|(most, _)| samples <= *most)
+        .map_or(62, |(_, level)| *level)
+}
+
+/// Primaries, transfer and matrix of a `color_space` (section 7.2.2); BT.601 leaves the primaries open.
+fn colour(space: u8, bit_depth: u8) -> (u8, u8, u8) {
     match space {
-        1 => (5, 6, 6),
+        1 => (2, 6, 6),
         2 => (1, 1, 1),
         3 => (6, 6, 6),
         4 => (7, 7, 7),
-        5 => (9, 14, 9),
-        7 => (1, 13, 0),
+        5 => (9, if bit_depth == 12 { 15 } else { 14 }, 9),
+        COLOUR_SPACE_RGB => (1, 13, 0),
         _ => (2, 2, 2),
     }
 }
 
-/// The least level that has room for pictures of this size; the rate is not in the header.
-fn level(width: u32, height: u32) -> u8 {
-    const LEVELS: [(u64, u8); 7] = [
-        (36_864, 10),
-        (122_880, 20),
-        (245_760, 21),
-        (552_960, 30),
-        (983_040, 31),
-        (2_228_224, 40),
-        (8_912_896, 50),
-    ];
-    let pixels = u64::from(width) * u64::from(height);
-    let fitting = LEVELS.iter().find(|(most, _)| pixels <= *most);
-    fitting.map_or(60, |(_, level)| *level)
+/// Whether decoding can start at `frame`: it, or the first frame of a superframe, is a key frame.
+pub fn is_key(frame: &[u8]) -> bool {
+    let mut bits = BitReader::new(frame);
+    let key = read_profile(&mut bits).and_then(|profile| {
+        let other = bits.read_bit("show_existing_frame")? || bits.read_bit("frame_type")?;
+        Ok(profile.is_some() && !other)
+    });
+    key.unwrap_or(false)
+}
+
+/// Bytes of a VPCodecConfigurationRecord without initialisation data, which VP8 and VP9 do not have.
+const RECORD_BYTES: usize = 8;
+
+/// Version 1 and no flags: what a `vpcC` box has before the record.
+const VERSION_AND_FLAGS: [u8; 4] = [1, 0, 0, 0];
+
+/// Reads a VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding), with or without the
+/// version and flags of a `vpcC` box before it. It does not tell the size.
+///
+/// # Errors
+/// `Malformed` where it is cut short or a field is out of its range.
+pub fn parse_vpcc(vpcc: &[u8], width: u32, height: u32) -> Result<Vp9Config> {
+    let wrong = |message| Error::new(ErrorKind::Malformed, "read a VP codec configuration record", message);
+    // Without them this would be a record of 0 bits a component.
+    let record = vpcc.strip_prefix(&VERSION_AND_FLAGS).unwrap_or(vpcc);
+    let Some(&[profile, level, depth, primaries, transfer, matrix, _, _]) = record.first_chunk::<RECORD_BYTES>() else {
+        return Err(wrong("it is too short").with("length_bytes", vpcc.len()));
+    };
+    let bit_depth = depth >> 4;
+    // 0 is 4:2:0 with chroma between the rows; a decoder sees no difference to 1.
+    let chroma_subsampling = (depth >> 1 & 0x07).max(1);
+    if profile > 3 || !matches!(bit_depth, 8 | 10 | 12) || chroma_subsampling > 3 {
+        return Err(wrong("a field is out of its range")
+            .with("profile", profile)
+            .with("bit_depth", bit_depth)
+            .with("chroma_subsampling", chroma_subsampling));
+    }
+    Ok(Vp9Config {
+        width,
+        height,
+        profile,
+        level,
+        bit_depth,
+        chroma_subsampling,
+        full_range: depth & 0x01 == 1,
+        colour: (primaries, transfer, matrix),
+    })
+}
+
+/// The payload of a `vpcC` box: version, flags and record.
+pub fn vpcc(config: &Vp9Config) -> Vec<u8> {
+    let (primaries, transfer, matrix) = config.colour;
+    let depth = config.bit_depth << 4 | (config.chroma_subsampling & 0x07) << 1 | u8::from(config.full_range);
+    let mut out = VERSION_AND_FLAGS.to_vec();
+    out.extend([config.profile, config.level, depth, primaries, transfer, matrix, 0, 0]);
+    out
 }
 
 fn malformed(message: &'static str) -> Error {
-    Error::new(ErrorKind::Malformed, OPERATION, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The first bytes of a key frame that libvpx made of 320 x 240 pixels, profile 0.
-    const KEY: [u8; 10] = [0x82, 0x49, 0x83, 0x42, 0x20, 0x13, 0xf0, 0x0e, 0xf0, 0x34];
-
-    #[test]
-    fn a_key_frame_tells_size_and_colours() {
-        let config = parse_key_frame(&KEY).unwrap();
-        assert_eq!((config.width, config.height), (320, 240));
-        assert_eq!((config.profile, config.bit_depth, config.chroma_subsampling), (0, 8, 1));
-        assert_eq!((config.level, config.full_range, config.colour), (20, false, (5, 6, 6)));
-        assert!(is_key(&KEY));
-    }
-
-    #[test]
-    fn what_is_no_key_frame_is_told() {
-        for frame in [&[][..], &[0x86, 0x00, 0x40, 0x92], &[0x88], &KEY[..6], &[0xff; 12]] {
-            assert!(!is_key(frame), "{frame:x?}");
-            assert_eq!(parse_key_frame(frame).unwrap_err().kind(), ErrorKind::Malformed);
-        }
-    }
+    Error::new(ErrorKind::Malformed, "read a VP9 key frame", message)
 }

@@ -1,10 +1,11 @@
-//! Gets AVCDecoderConfigurationRecords.
+//! Gets AVCDecoderConfigurationRecords, or the parameter sets for one.
 //! Gives the configuration of an H.264 track.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
-use super::nal::{NalType, without_trailing_zeros};
+use super::nal::NalType;
 use super::sps::{self, Sps};
+use crate::codec::nal::{distinct, put_set, too_many_sets, without_trailing_zeros};
 use crate::media::{Error, ErrorKind, H264Config, Result};
 
 /// Reads an AVCDecoderConfigurationRecord (ISO/IEC 14496-15 section 5.3.3.1) and the first SPS in it.
@@ -48,6 +49,7 @@ pub fn parse_avcc(avcc: Bytes) -> Result<H264Config> {
         profile,
         level,
         frame_rate,
+        ..
     } = first_readable(&sps)?;
     Ok(H264Config {
         avcc,
@@ -61,6 +63,46 @@ pub fn parse_avcc(avcc: Bytes) -> Result<H264Config> {
         level,
         frame_rate,
     })
+}
+
+/// `numOfSequenceParameterSets` has 5 bits.
+const MAX_SPS: usize = 31;
+/// `numOfPictureParameterSets` has 8.
+const MAX_PPS: usize = 255;
+
+/// Builds the AVCDecoderConfigurationRecord for parameter sets (NAL header included, no start code)
+/// that came in the stream, with NAL unit lengths of 4 bytes. Sets that stand there twice go in once.
+///
+/// # Errors
+/// `Malformed` where no SPS tells the picture size, `LimitExceeded` where there are more sets, or
+/// longer ones, than the record can hold.
+pub fn config_from_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<H264Config> {
+    let sps = distinct(sps, MAX_SPS, |set| NalType::of(set) == NalType::Sps);
+    let pps = distinct(pps, MAX_PPS, |set| NalType::of(set) == NalType::Pps);
+    // profile_idc, constraint flags and level_idc stand behind the NAL header as they do in the record.
+    let Some([profile, compatibility, level]) = sps.first().and_then(|set| set.get(1..4)?.first_chunk::<3>()) else {
+        return Err(malformed("there is no sequence parameter set for it"));
+    };
+    let mut record = vec![1, *profile, *compatibility, *level, 0xff];
+    put_sets(&mut record, 0xe0, MAX_SPS, &sps)?;
+    put_sets(&mut record, 0, MAX_PPS, &pps)?;
+    if !matches!(profile, 66 | 77 | 88) {
+        let first = first_readable(&sps)?;
+        record.extend([
+            0xfc | first.chroma_format,
+            0xf8 | first.bit_depths.0,
+            0xf8 | first.bit_depths.1,
+            0,
+        ]);
+    }
+    parse_avcc(record.into())
+}
+
+/// Appends a count, `mark` set above it, and the sets with their lengths.
+fn put_sets(record: &mut Vec<u8>, mark: u8, most: usize, sets: &[Bytes]) -> Result<()> {
+    let count = u8::try_from(sets.len()).ok().filter(|_| sets.len() <= most);
+    record.put_u8(mark | count.ok_or_else(|| too_many_sets(sets.len(), most))?);
+    sets.iter().try_for_each(|set| put_set(record, set))
 }
 
 /// Takes `count` length-prefixed entries and keeps those of `kind`.
@@ -90,28 +132,6 @@ fn first_readable(sets: &[Bytes]) -> Result<Sps> {
         }
     }
     Err(failure)
-}
-
-/// Makes the configuration of a stream whose parameter sets came by themselves; NAL units get
-/// lengths of 4 bytes.
-///
-/// # Errors
-/// `Malformed` where there is no readable SPS or no PPS, `LimitExceeded` for more sets than a record holds.
-pub fn config_from_sets(sps: Vec<Bytes>, pps: Vec<Bytes>) -> Result<H264Config> {
-    let Some([_, profile, compatibility, level]) = sps.first().and_then(|set| set.first_chunk::<4>().copied()) else {
-        return Err(malformed("there is no sequence parameter set"));
-    };
-    let mut avcc = vec![1, profile, compatibility, level, 0xff];
-    for (sets, reserved, most) in [(&sps, 0xe0, 31), (&pps, 0, 255)] {
-        let count = u8::try_from(sets.len()).ok().filter(|count| *count <= most);
-        avcc.push(reserved | count.ok_or_else(|| malformed("there are too many parameter sets"))?);
-        for set in sets {
-            let length = u16::try_from(set.len()).map_err(|_| malformed("a parameter set is too long"))?;
-            avcc.extend_from_slice(&length.to_be_bytes());
-            avcc.extend_from_slice(set);
-        }
-    }
-    parse_avcc(Bytes::from(avcc))
 }
 
 fn malformed(message: &str) -> Error {

@@ -1,7 +1,10 @@
-//! Gets access units, length-prefixed or with start codes.
-//! Gives their NAL units one by one, and what kind each is.
+//! Gets NAL units of H.264.
+//! Gives what kind each is, and whether an access unit can be decoded first.
 
-use crate::media::{Error, ErrorKind, H264Config, Result};
+use bytes::Bytes;
+
+use crate::codec::nal::{NalCodec, NalRole, Nals};
+use crate::media::{H264Config, Result};
 
 /// The `nal_unit_type`s that matter to a container (ITU-T H.264 table 7-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,132 +37,29 @@ impl NalType {
     }
 }
 
-/// The NAL units of a length-prefixed access unit (ISO/IEC 14496-15 section 5.3.4.2), in order.
-///
-/// NAL units of no bytes are left out: some encoders pad with them, and Annex B has no form for
-/// them. An item is `Malformed` where a length leads past the end; nothing follows it.
-#[derive(Clone, Debug)]
-pub struct Nals<'a> {
-    rest: &'a [u8],
-    length_size: usize,
-}
+impl NalCodec for H264Config {
+    const NAME: &'static str = "h264";
+    /// `primary_pic_type` is 7, any slice type (ITU-T H.264 section 7.3.2.4).
+    const DELIMITER: &'static [u8] = &[0x09, 0xf0];
+    const SET_KINDS: usize = 2;
 
-impl<'a> Nals<'a> {
-    /// Over `sample`, whose lengths are as long as `config` says.
-    pub fn new(config: &H264Config, sample: &'a [u8]) -> Self {
-        Self {
-            rest: sample,
-            length_size: usize::from(config.nal_length_size),
+    fn role(nal: &[u8]) -> NalRole {
+        match NalType::of(nal) {
+            NalType::Slice | NalType::Idr => NalRole::Slice,
+            NalType::Sps => NalRole::ParameterSet(0),
+            NalType::Pps => NalRole::ParameterSet(1),
+            NalType::Delimiter => NalRole::Delimiter,
+            NalType::Other => NalRole::Other,
         }
     }
-}
 
-impl<'a> Iterator for Nals<'a> {
-    type Item = Result<&'a [u8]>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            let split = self.rest.split_at_checked(self.length_size).and_then(|(prefix, rest)| {
-                let length = prefix.iter().fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte));
-                rest.split_at_checked(length)
-            });
-            let Some((nal, rest)) = split else {
-                let error = Error::new(
-                    ErrorKind::Malformed,
-                    "read an H.264 access unit",
-                    "a NAL unit's length leads past the end",
-                )
-                .with("left_bytes", self.rest.len())
-                .with("nal_length_size", self.length_size);
-                self.rest = &[];
-                return Some(Err(error));
-            };
-            self.rest = rest;
-            if !nal.is_empty() {
-                return Some(Ok(nal));
-            }
-        }
-        None
+    fn nal_length_size(&self) -> u8 {
+        self.nal_length_size
     }
-}
 
-/// The NAL units of a byte stream (ITU-T H.264 section B.1.1), in order.
-///
-/// What stands before the first start code is left out, and so are the zero bytes that may follow
-/// a NAL unit (`trailing_zero_8bits`, the first byte of a 4-byte start code).
-#[derive(Clone, Debug)]
-pub struct ByteStreamNals<'a> {
-    /// What follows the last start code that was met; `None` where there is none left.
-    rest: Option<&'a [u8]>,
-}
-
-impl<'a> ByteStreamNals<'a> {
-    /// Over a piece of a byte stream that begins at (or before) a start code.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: split_at_start_code(bytes).map(|(_, after)| after),
-        }
+    fn parameter_sets(&self) -> [&[Bytes]; 3] {
+        [&self.sps, &self.pps, &[]]
     }
-}
-
-impl<'a> Iterator for ByteStreamNals<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let rest = self.rest?;
-            let nal = match split_at_start_code(rest) {
-                Some((nal, after)) => {
-                    self.rest = Some(after);
-                    nal
-                }
-                None => {
-                    self.rest = None;
-                    rest
-                }
-            };
-            let nal = without_trailing_zeros(nal);
-            if !nal.is_empty() {
-                return Some(nal);
-            }
-        }
-    }
-}
-
-/// What stands before and after the first `00 00 01`.
-fn split_at_start_code(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut from = 0;
-    loop {
-        // The third byte decides how far the search may step: only a zero can be part of a later one.
-        match bytes.get(from..from + 3)? {
-            [0, 0, 1] => return Some((bytes.get(..from)?, bytes.get(from + 3..)?)),
-            [_, _, 0] => from += 1,
-            _ => from += 3,
-        }
-    }
-}
-
-/// `bytes` without the zeros at its end; a NAL unit never ends in one (ITU-T H.264 section 7.4.1).
-pub(super) fn without_trailing_zeros(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    bytes.get(..end).unwrap_or_default()
-}
-
-/// The payload without `emulation_prevention_three_byte`s (ITU-T H.264 section 7.4.1, H.265 section
-/// 7.4.2). Sets in which an encoder
-/// forgot them are read as they are, which h264-reader's own byte reader refuses to.
-pub fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len());
-    let mut zeros = 0;
-    for &byte in payload {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
 }
 
 /// Whether a length-prefixed access unit has an IDR slice (NAL type 5).

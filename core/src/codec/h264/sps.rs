@@ -7,6 +7,7 @@
 
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
+use crate::codec::nal::{SAMPLE_ASPECT_RATIOS, fraction, without_emulation_prevention};
 use crate::media::{Error, ErrorKind, Result};
 
 /// Largest width and height in pixels: what the 16 bits of an MP4 sample entry hold. Level 6.2
@@ -22,6 +23,10 @@ pub(super) struct Sps {
     pub(super) profile: u8,
     pub(super) level: u8,
     pub(super) frame_rate: Option<(u32, u32)>,
+    /// `chroma_format_idc`, 2 bits.
+    pub(super) chroma_format: u8,
+    /// `bit_depth_luma_minus8` and `bit_depth_chroma_minus8`, 3 bits each.
+    pub(super) bit_depths: (u8, u8),
 }
 
 /// What the VUI tells before its HRD parameters (section E.1.1).
@@ -34,7 +39,7 @@ struct Vui {
 /// Reads a sequence parameter set, NAL header included. A VUI that breaks off or breaks its rules
 /// costs its own facts only.
 pub(super) fn parse(nal: &[u8]) -> Result<Sps> {
-    let rbsp = super::nal::without_emulation_prevention(nal.get(1..).unwrap_or_default());
+    let rbsp = without_emulation_prevention(nal.get(1..).unwrap_or_default());
     let mut bits = BitReader::new(&rbsp[..]);
     let frame = read_frame(&mut bits).map_err(|error| malformed(format!("{error:?}")))?;
     let (width, height) = frame.size().ok_or_else(|| {
@@ -52,6 +57,8 @@ pub(super) fn parse(nal: &[u8]) -> Result<Sps> {
         profile: frame.profile,
         level: frame.level,
         frame_rate: vui.frame_rate,
+        chroma_format: (frame.chroma_format & 0x03) as u8,
+        bit_depths: ((frame.bit_depths.0 & 0x07) as u8, (frame.bit_depths.1 & 0x07) as u8),
     })
 }
 
@@ -59,7 +66,9 @@ pub(super) fn parse(nal: &[u8]) -> Result<Sps> {
 struct Frame {
     profile: u8,
     level: u8,
+    chroma_format: u32,
     chroma_array_type: u32,
+    bit_depths: (u32, u32),
     width_in_mbs: u64,
     height_in_map_units: u64,
     frame_mbs_only: bool,
@@ -96,16 +105,18 @@ fn read_frame(bits: &mut impl BitRead) -> Result<Frame, BitReaderError> {
     bits.skip(8, "constraint_set_flags")?;
     let level: u8 = bits.read::<8, _>("level_idc")?;
     bits.read_ue("seq_parameter_set_id")?;
-    let mut chroma_array_type = 1;
+    let (mut chroma_format, mut chroma_array_type, mut bit_depths) = (1, 1, (0, 0));
     if matches!(
         profile,
         100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
     ) {
-        let chroma_format = bits.read_ue("chroma_format_idc")?;
+        chroma_format = bits.read_ue("chroma_format_idc")?;
         let separate_planes = chroma_format == 3 && bits.read_bit("separate_colour_plane_flag")?;
         chroma_array_type = if separate_planes { 0 } else { chroma_format };
-        bits.read_ue("bit_depth_luma_minus8")?;
-        bits.read_ue("bit_depth_chroma_minus8")?;
+        bit_depths = (
+            bits.read_ue("bit_depth_luma_minus8")?,
+            bits.read_ue("bit_depth_chroma_minus8")?,
+        );
         bits.read_bit("qpprime_y_zero_transform_bypass_flag")?;
         if bits.read_bit("seq_scaling_matrix_present_flag")? {
             for list in 0..if chroma_format == 3 { 12 } else { 8 } {
@@ -149,7 +160,9 @@ fn read_frame(bits: &mut impl BitRead) -> Result<Frame, BitReaderError> {
     Ok(Frame {
         profile,
         level,
+        chroma_format,
         chroma_array_type,
+        bit_depths,
         width_in_mbs,
         height_in_map_units,
         frame_mbs_only,
@@ -202,46 +215,12 @@ fn read_vui(bits: &mut impl BitRead, vui: &mut Vui) -> Result<(), BitReaderError
         let units_in_tick: u32 = bits.read::<32, _>("num_units_in_tick")?;
         let time_scale: u32 = bits.read::<32, _>("time_scale")?;
         if bits.read_bit("fixed_frame_rate_flag")? {
-            vui.frame_rate = frame_rate(units_in_tick, time_scale);
+            // A tick is a field's time, so a frame lasts two (section E.2.1).
+            vui.frame_rate = fraction(u64::from(time_scale), u64::from(units_in_tick) * 2);
         }
     }
     Ok(())
 }
-
-/// A tick is a field's time, so a frame lasts two (section E.2.1); the fraction is in its lowest terms.
-fn frame_rate(units_in_tick: u32, time_scale: u32) -> Option<(u32, u32)> {
-    let (over, under) = (u64::from(time_scale), u64::from(units_in_tick) * 2);
-    if over == 0 || under == 0 {
-        return None;
-    }
-    let (mut divisor, mut rest) = (over, under);
-    while rest != 0 {
-        (divisor, rest) = (rest, divisor % rest);
-    }
-    let part = |value: u64| u32::try_from(value / divisor).ok();
-    part(over).zip(part(under))
-}
-
-/// Table E-1, by `aspect_ratio_idc`.
-const SAMPLE_ASPECT_RATIOS: [Option<(u32, u32)>; 17] = [
-    None,
-    Some((1, 1)),
-    Some((12, 11)),
-    Some((10, 11)),
-    Some((16, 11)),
-    Some((40, 33)),
-    Some((24, 11)),
-    Some((20, 11)),
-    Some((32, 11)),
-    Some((80, 33)),
-    Some((18, 11)),
-    Some((15, 11)),
-    Some((64, 33)),
-    Some((160, 99)),
-    Some((4, 3)),
-    Some((3, 2)),
-    Some((2, 1)),
-];
 
 fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, "read an H.264 sequence parameter set", message)

@@ -12,7 +12,6 @@ mod depacket;
 mod dts;
 mod format;
 mod gate;
-mod headers;
 mod packet;
 mod receiver;
 mod reorder;

@@ -3,8 +3,8 @@
 
 use h264_reader::rbsp::BitReader;
 
-use super::headers::H265Sps;
 use crate::codec::h264::without_emulation_prevention;
+use crate::codec::h265;
 use crate::media::CodecConfig;
 
 /// Most pictures that H.264 and H.265 hold back (`MaxDpbFrames`, ITU-T H.264 section A.3.1; `MaxDpbSize`,
@@ -15,11 +15,7 @@ pub(super) const MAX_DEPTH: usize = 16;
 pub(super) fn depth(config: &CodecConfig) -> Option<usize> {
     match config {
         CodecConfig::H264(h264) => h264.sps.first().and_then(|sps| h264_depth(sps)),
-        CodecConfig::H265(h265) => h265
-            .sps
-            .first()
-            .and_then(|sps| H265Sps::read(sps).ok())
-            .map(|sps| sps.reorder),
+        CodecConfig::H265(config) => h265::reorder_depth(config),
         _ => Some(0),
     }
     .map(|depth| depth.min(MAX_DEPTH))

@@ -5,7 +5,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::pictures::PictureFormat;
 use super::{Frame, malformed, take, take_u8};
-use crate::ingest::rtp::headers;
+use crate::codec::av1;
 use crate::media::limits::MAX_SAMPLE_BYTES;
 use crate::media::{Av1Config, CodecConfig, Error, ErrorKind, Result};
 
@@ -25,7 +25,7 @@ pub(in crate::ingest::rtp) struct Av1 {
     /// An OBU whose rest comes with the next payload.
     fragment: Option<BytesMut>,
     /// The last sequence header of the temporal unit: the OBU with its size, and its payload.
-    sequence_header: Option<(Bytes, Bytes)>,
+    sequence_header: Option<Bytes>,
     /// Whether the first frame is a key frame; `None` before it.
     key: Option<bool>,
 }
@@ -98,8 +98,8 @@ impl PictureFormat for Av1 {
         let key = self.key.take()? && sequence_header.is_some();
         let mut config = None;
         if key
-            && let Some((obu, payload)) = sequence_header
-            && let Ok(new) = headers::av1(obu, &payload)
+            && let Some(obu) = sequence_header
+            && let Ok(new) = av1::config_from_sequence_header(&obu)
             && self.config.as_ref() != Some(&new)
         {
             self.config = Some(new.clone());
@@ -187,7 +187,7 @@ impl Av1 {
         self.unit.extend_from_slice(&obu);
         if kind == SEQUENCE_HEADER {
             let whole = Bytes::copy_from_slice(self.unit.get(start..).unwrap_or_default());
-            self.sequence_header = Some((whole, obu));
+            self.sequence_header = Some(whole);
         }
         Ok(())
     }

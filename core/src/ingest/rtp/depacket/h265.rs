@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::nal::{AccessUnit, Sets, exp_golomb};
 use super::pictures::PictureFormat;
 use super::{Frame, Open, malformed, take, take_u8, take_u16};
-use crate::ingest::rtp::headers;
+use crate::codec::h265;
 use crate::media::{CodecConfig, H265Config, Result};
 
 /// RASL_N and RASL_R: skipped leading pictures (ITU-T H.265 table 7-1).
@@ -193,7 +193,9 @@ impl PictureFormat for H265 {
         if key && self.changed {
             self.changed = false;
             let (vps, sps, pps) = (self.sets.of(VPS), self.sets.of(SPS), self.sets.of(PPS));
-            if let Ok(new) = headers::h265(vps, sps, pps)
+            let complete = !vps.is_empty() && !pps.is_empty();
+            if complete
+                && let Ok(new) = h265::config_from_sets(vps, sps, pps)
                 && self.config.as_ref() != Some(&new)
             {
                 self.config = Some(new.clone());

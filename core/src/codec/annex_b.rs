@@ -1,27 +1,28 @@
-//! Gets length-prefixed access units.
+//! Gets length-prefixed access units of H.264 and H.265.
 //! Gives them in Annex B form as slices of what is there already, or copied; and the way back.
 
-use super::nal::{ByteStreamNals, NalType, Nals};
-use crate::media::{Error, ErrorKind, H264Config, Result};
+use bytes::Bytes;
 
-/// `zero_byte` and `start_code_prefix_one_3bytes` (ITU-T H.264 section B.1.1). The 4-byte form is
-/// required before the first NAL unit of an access unit and before parameter sets, allowed elsewhere.
+use super::nal::{ByteStreamNals, NalCodec, NalRole, Nals};
+use crate::media::{Error, ErrorKind, Result};
+
+/// `zero_byte` and `start_code_prefix_one_3bytes` (ITU-T H.264 and H.265 section B.1.1). The 4-byte
+/// form is required before the first NAL unit of an access unit and before parameter sets, allowed
+/// elsewhere.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
-
-/// An access unit delimiter whose `primary_pic_type` is 7, any slice type (ITU-T H.264 section 7.3.2.4).
-const DELIMITER: [u8; 2] = [0x09, 0xf0];
 
 /// A checked access unit on its way into a byte stream.
 ///
-/// It begins with one access unit delimiter, as ISO/IEC 13818-1 section 2.14.1 asks: the unit's own
-/// where it has one before its first slice (wherever that stood), else a new one. A delimiter after
-/// a slice belongs to the second field of a picture and stays. Before a key frame the parameter sets
-/// of the configuration follow, unless the unit has both kinds itself.
+/// It begins with one access unit delimiter, as ISO/IEC 13818-1 sections 2.14.1 and 2.17.1 ask: the
+/// unit's own where it has one before its first slice (wherever that stood), else a new one. A
+/// delimiter after a slice belongs to the second field of a picture and stays. Before a key frame the
+/// parameter sets of the configuration follow, unless the unit has every kind of them itself.
 #[derive(Clone, Debug)]
 pub struct AnnexB<'a> {
     nals: Nals<'a>,
+    role: fn(&[u8]) -> NalRole,
     delimiter: &'a [u8],
-    config: Option<&'a H264Config>,
+    sets: [&'a [Bytes]; 3],
     len_bytes: usize,
 }
 
@@ -30,34 +31,37 @@ impl<'a> AnnexB<'a> {
     ///
     /// # Errors
     /// `Malformed` where a NAL unit's length leads past the end.
-    pub fn new(config: &'a H264Config, sample: &'a [u8], key: bool) -> Result<Self> {
+    pub fn new<C: NalCodec>(config: &'a C, sample: &'a [u8], key: bool) -> Result<Self> {
         let nals = Nals::new(config, sample);
-        let (mut delimiter, mut sps, mut pps, mut slice) = (None, false, false, false);
+        let (mut delimiter, mut slice, mut own_sets) = (None, false, [false; 3]);
         let mut len_bytes = 0;
         for nal in nals.clone() {
             let nal = nal?;
-            match NalType::of(nal) {
-                NalType::Delimiter if !slice => {
+            match C::role(nal) {
+                NalRole::Delimiter if !slice => {
                     delimiter.get_or_insert(nal);
                     continue;
                 }
-                NalType::Slice | NalType::Idr => slice = true,
-                NalType::Sps => sps = true,
-                NalType::Pps => pps = true,
-                NalType::Delimiter | NalType::Other => {}
+                NalRole::Slice => slice = true,
+                NalRole::ParameterSet(kind) => own_sets.iter_mut().skip(kind).take(1).for_each(|own| *own = true),
+                NalRole::Delimiter | NalRole::Other => {}
             }
             len_bytes += START_CODE.len() + nal.len();
         }
-        let delimiter = delimiter.unwrap_or(&DELIMITER);
+        let delimiter = delimiter.unwrap_or(C::DELIMITER);
         len_bytes += START_CODE.len() + delimiter.len();
-        let config = (key && !(sps && pps)).then_some(config);
-        for set in config.iter().flat_map(|config| parameter_sets(config)) {
-            len_bytes += START_CODE.len() + set.len();
-        }
+        let complete = own_sets.iter().take(C::SET_KINDS).all(|own| *own);
+        let sets = if key && !complete {
+            config.parameter_sets()
+        } else {
+            [&[][..]; 3]
+        };
+        len_bytes += flat(sets).map(|set| START_CODE.len() + set.len()).sum::<usize>();
         Ok(Self {
             nals,
+            role: C::role,
             delimiter,
-            config,
+            sets,
             len_bytes,
         })
     }
@@ -69,38 +73,39 @@ impl<'a> AnnexB<'a> {
 
     /// The bytes in order, as slices: start codes and NAL units by turns.
     pub fn slices(&self) -> impl Iterator<Item = &'a [u8]> {
+        let role = self.role;
         let mut slice = false;
         let own = self.nals.clone().map_while(Result::ok).filter(move |nal| {
-            let kind = NalType::of(nal);
-            slice |= matches!(kind, NalType::Slice | NalType::Idr);
-            slice || kind != NalType::Delimiter
+            let kind = role(nal);
+            slice |= kind == NalRole::Slice;
+            slice || kind != NalRole::Delimiter
         });
         std::iter::once(self.delimiter)
-            .chain(self.config.into_iter().flat_map(parameter_sets))
+            .chain(flat(self.sets))
             .chain(own)
             .flat_map(|nal| [&START_CODE, nal])
     }
 }
 
-fn parameter_sets(config: &H264Config) -> impl Iterator<Item = &[u8]> {
-    config.sps.iter().chain(&config.pps).map(|set| &set[..])
+fn flat(sets: [&[Bytes]; 3]) -> impl Iterator<Item = &[u8]> {
+    sets.into_iter().flatten().map(|set| &set[..])
 }
 
 /// The length of an access unit after [`to_annex_b`], so that room is taken once.
 ///
 /// # Errors
 /// `Malformed` where a NAL unit's length leads past the end.
-pub fn annex_b_len(config: &H264Config, sample: &[u8], key: bool) -> Result<usize> {
+pub fn annex_b_len<C: NalCodec>(config: &C, sample: &[u8], key: bool) -> Result<usize> {
     Ok(AnnexB::new(config, sample, key)?.len_bytes())
 }
 
-/// Appends an access unit in Annex B form (ITU-T H.264 annex B) to `out`: an access unit delimiter,
-/// before a key frame the parameter sets (unless the unit has its own), and the NAL units.
+/// Appends an access unit in Annex B form (ITU-T H.264 and H.265 annex B) to `out`: an access unit
+/// delimiter, before a key frame the parameter sets (unless the unit has its own), and the NAL units.
 /// [`AnnexB`] gives the same bytes without a copy.
 ///
 /// # Errors
 /// `Malformed` where a NAL unit's length leads past the end; `out` is as before then.
-pub fn to_annex_b(config: &H264Config, sample: &[u8], key: bool, out: &mut Vec<u8>) -> Result<()> {
+pub fn to_annex_b<C: NalCodec>(config: &C, sample: &[u8], key: bool, out: &mut Vec<u8>) -> Result<()> {
     let unit = AnnexB::new(config, sample, key)?;
     out.reserve(unit.len_bytes());
     for slice in unit.slices() {

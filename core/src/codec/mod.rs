@@ -2,7 +2,7 @@
 //! Gives codec configurations, key-frame tests and format conversion; knows no protocol or container.
 
 pub mod aac;
-mod annex_b;
+pub mod annex_b;
 pub mod av1;
 pub mod colour;
 pub mod g711;

@@ -10,9 +10,10 @@ use crate::media::{Result, Rounding, Timestamp};
 use crate::mux::{Finished, Output};
 
 /// Settles how long the last sample of each track lasts: pictures until `end` where that is plausible,
-/// else, and sound always, as long as the last fragment said.
+/// else, and sound always, as long as the last fragment said. A track that another codec took over
+/// from ended before.
 pub(super) fn settle_tails(tracks: &mut [Track], end: Option<Timestamp>) {
-    for track in tracks {
+    for track in tracks.iter_mut().filter(|track| track.live) {
         let end = end.and_then(|end| end.rescale(track.timescale, Rounding::Nearest).ok());
         if let Some(tail) = end.and_then(|end| last_picture(track, end.ticks())) {
             track.tail = tail;

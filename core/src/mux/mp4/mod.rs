@@ -50,8 +50,11 @@
 use bytes::Bytes;
 
 use super::{Finished, MuxOptions, Muxer, Output};
+use crate::codec::h265::{self, InBand};
 use crate::isobmff::WIDE_HEADER_LEN;
-use crate::media::{Error, ErrorKind, Result, Sample, Timestamp, TrackConfig, limits::MAX_TRACKS};
+use crate::media::{
+    CodecConfig, Error, ErrorKind, Result, Sample, Timestamp, TrackConfig, TrackId, limits::MAX_TRACKS,
+};
 use crate::mux::state::State;
 
 mod edit_list;
@@ -148,6 +151,59 @@ impl Mp4Muxer {
         }
     }
 
+    /// The track of the file that takes the samples of `id`.
+    fn live(&self, id: TrackId) -> Option<usize> {
+        self.tracks.iter().position(|track| track.id == id && track.live)
+    }
+
+    /// Lays another track for `config`, whose sample entry has `entry` bytes.
+    fn add(&mut self, config: &TrackConfig, entry: usize) -> Result<()> {
+        let count = self.tracks.len();
+        if count >= MAX_TRACKS {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "add a track to an MP4",
+                "the file has as many tracks as it can take",
+            )
+            .with("most_tracks", MAX_TRACKS));
+        }
+        let entries: u64 = self.tracks.iter().map(Track::entries_len).sum();
+        self.check_room(count + 1, entries + entry as u64)?;
+        self.tracks.push(Track::new(count as u32 + 1, config)?);
+        Ok(())
+    }
+
+    /// Gives the track at `at`, whose codec stays, a configuration for its next samples.
+    fn change(&mut self, at: usize, codec: &CodecConfig, entry: Vec<u8>) -> Result<()> {
+        let entries: u64 = self.tracks.iter().map(Track::entries_len).sum();
+        if let Some(track) = self.tracks.get(at).filter(|track| !track.has_entry(&entry)) {
+            let others = entries - track.entries_len();
+            self.check_room(self.tracks.len(), others + track.entries_len_with(&entry))?;
+        }
+        if let Some(track) = self.tracks.get_mut(at) {
+            track.change(codec, entry);
+        }
+        Ok(())
+    }
+
+    /// The payload of a sample for the track at `at`: as it comes, but of H.265 without parameter sets,
+    /// which an `hvc1` sample entry has all of. Sets that are not in it make another one. They stay in
+    /// the sample where they are not readable or the front of the file has no room for them.
+    fn payload(&mut self, at: usize, sample: &Sample) -> Result<Bytes> {
+        let Some(config) = self.tracks.get(at).and_then(|track| track.h265.as_ref()) else {
+            return Ok(sample.data.clone());
+        };
+        let stripped = h265::without_parameter_sets(config, &sample.data)?;
+        let changed = match h265::in_band_sets(config, &sample.data) {
+            Ok(InBand::Changed(config)) => CodecConfig::H265(*config),
+            Ok(InBand::Absent | InBand::Same) => return Ok(stripped),
+            Err(_) => return Ok(sample.data.clone()),
+        };
+        let entry = sample_entry::encode(&changed)?;
+        let taken = self.change(at, &changed, entry);
+        Ok(if taken.is_ok() { stripped } else { sample.data.clone() })
+    }
+
     /// Writes what is pending, the front before it where that is new or changed.
     fn write_pending(&mut self, out: &mut dyn Output) -> Result<()> {
         if self.pending.is_empty() {
@@ -205,47 +261,62 @@ impl Mp4Muxer {
 }
 
 impl Muxer for Mp4Muxer {
-    /// A new configuration has to be of the same codec. `Unsupported` also where the front of the file
-    /// has no room left for the description, which is so before a sample of it was taken: a new part
-    /// loses nothing.
+    /// A new configuration of the same codec becomes one more sample entry; another codec of the same
+    /// kind becomes another track of the file, since players know one codec a track. `Unsupported` where
+    /// pictures turn into sound, and where the front of the file has no room left for the description,
+    /// which is so before a sample of it was taken: a new part loses nothing.
     fn track(&mut self, config: &TrackConfig) -> Result<()> {
         self.state.check("add a track to an MP4")?;
         let entry = sample_entry::encode(&config.codec)?;
-        let entries: u64 = self.tracks.iter().map(Track::entries_len).sum();
-        let count = self.tracks.len();
-        let known = self.tracks.iter().position(|track| track.id == config.id);
-        match known.and_then(|at| self.tracks.get(at)) {
-            None if count >= MAX_TRACKS => Err(Error::new(
-                ErrorKind::Unsupported,
-                "add a track to an MP4",
-                "the file has as many tracks as it can take",
-            )
-            .with("most_tracks", MAX_TRACKS)),
-            None => {
-                self.check_room(count + 1, entries + entry.len() as u64)?;
-                self.tracks.push(Track::new(count as u32 + 1, config)?);
-                Ok(())
-            }
-            Some(track) => {
-                let others = entries - track.entries_len();
-                if !track.has_entry(&entry) {
-                    self.check_room(count, others + track.entries_len_with(&entry))?;
-                }
-                let number = track.number;
-                let unused = track.first_dts.is_none();
-                match self.tracks.iter_mut().find(|track| track.id == config.id) {
-                    Some(track) if unused => *track = Track::new(number, config)?,
-                    Some(track) => track.change(config, entry)?,
-                    None => {}
-                }
-                Ok(())
-            }
+        let codec = config.codec.name();
+        let Some(at) = self.live(config.id) else {
+            return self.add(config, entry.len());
+        };
+        let Some(track) = self.tracks.get(at) else {
+            return Ok(());
+        };
+        if track.codec == codec && track.first_dts.is_some() {
+            return self.change(at, &config.codec, entry);
         }
+        let earlier = self
+            .tracks
+            .iter()
+            .position(|track| track.id == config.id && !track.live && track.codec == codec);
+        if let Some(earlier) = earlier {
+            self.change(earlier, &config.codec, entry)?;
+            if let Some(track) = self.tracks.get_mut(earlier) {
+                track.live = true;
+            }
+        } else if track.first_dts.is_none() {
+            // Nothing of it is in the file yet.
+            let (number, others) = (track.number, track.entries_len());
+            let entries: u64 = self.tracks.iter().map(Track::entries_len).sum();
+            self.check_room(self.tracks.len(), entries - others + entry.len() as u64)?;
+            let new = Track::new(number, config)?;
+            if let Some(track) = self.tracks.get_mut(at) {
+                *track = new;
+            }
+            return Ok(());
+        } else if track.kind == config.kind() {
+            self.add(config, entry.len())?;
+        } else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "change a track's configuration",
+                "a track cannot turn from pictures to sound or back",
+            )
+            .with("from", track.codec)
+            .with("to", codec));
+        }
+        if let Some(track) = self.tracks.get_mut(at) {
+            track.live = false;
+        }
+        Ok(())
     }
 
     /// Besides `Malformed` for an empty sample: `InvalidArgument` where the track is not announced or
     /// its decode times do not rise, `LimitExceeded` where a time or size does not fit the format. The
-    /// payload's framing is the codec's affair: it is stored as it comes.
+    /// payload's framing is the codec's affair: it is stored as it comes, but see [`Self::payload`].
     fn sample(&mut self, sample: &Sample) -> Result<()> {
         self.state.check("add a sample to an MP4")?;
         if self.index_len >= MAX_INDEX_BYTES {
@@ -256,20 +327,18 @@ impl Muxer for Mp4Muxer {
             )
             .with("index_bytes", self.index_len));
         }
-        let found = self
-            .tracks
-            .iter_mut()
-            .enumerate()
-            .find(|(_, track)| track.id == sample.track);
-        let Some((at, track)) = found else {
-            return Err(Error::new(
+        let missing = || {
+            Error::new(
                 ErrorKind::InvalidArgument,
                 "add a sample to an MP4",
                 "its track was not announced",
             )
-            .with("track", sample.track.0));
+            .with("track", sample.track.0)
         };
-        let queued = track.queue(sample)?;
+        let at = self.live(sample.track).ok_or_else(missing)?;
+        let data = self.payload(at, sample)?;
+        let track = self.tracks.get_mut(at).ok_or_else(missing)?;
+        let queued = track.queue(sample, data)?;
         let entry = track.entry;
         let rest = match self.pending.last_mut() {
             Some(fragment) => fragment.push(at, entry, queued),

@@ -143,8 +143,9 @@ fn trak(w: &mut BoxWriter, track: &Track, created: u64, edits: Edits, purpose: &
         w.u16(if track.kind == TrackKind::Audio { 0x0100 } else { 0 });
         w.u16(0);
         unity_matrix(w);
-        w.u32(track.shown_size.0);
-        w.u32(track.shown_size.1);
+        let (width, height) = track.shown_size();
+        w.u32(width);
+        w.u32(height);
     });
     edits.write(w);
     w.boxed(*b"mdia", |w| {
@@ -187,7 +188,7 @@ fn stbl(w: &mut BoxWriter, track: &Track, purpose: &Purpose) {
     w.full(*b"stsd", 0, 0, |w| {
         w.u32(track.entries_used);
         let used = track.entries.iter().take(track.entries_used as usize);
-        used.for_each(|entry| w.bytes(entry));
+        used.for_each(|entry| w.bytes(&entry.bytes));
     });
     match *purpose {
         Purpose::Fragments => {
@@ -196,8 +197,30 @@ fn stbl(w: &mut BoxWriter, track: &Track, purpose: &Purpose) {
             }
             w.full(*b"stsz", 0, 0, |w| w.zeros(8));
         }
-        Purpose::Index { front_end, wide } => track.index.write_tables(w, front_end, wide, track.tail),
+        Purpose::Index { front_end, wide } => {
+            track.index.write_tables(w, front_end, wide, track.tail);
+            if let Some(distance) = track.roll_distance() {
+                roll(w, distance, track.index.samples());
+            }
+        }
     }
+}
+
+/// A sample group (ISO/IEC 14496-12 section 8.9) of all samples: decoding has to start `distance`
+/// samples earlier to be right.
+fn roll(w: &mut BoxWriter, distance: i16, samples: u32) {
+    w.full(*b"sgpd", 1, 0, |w| {
+        w.bytes(b"roll");
+        w.u32(2); // bytes of a description
+        w.u32(1);
+        w.u16(distance.cast_unsigned());
+    });
+    w.full(*b"sbgp", 0, 0, |w| {
+        w.bytes(b"roll");
+        w.u32(1);
+        w.u32(samples);
+        w.u32(1);
+    });
 }
 
 /// The sum of the durations in `stts`.

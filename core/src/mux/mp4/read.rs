@@ -10,7 +10,7 @@ use super::fragment::{
 };
 use super::moov::FLAGS_DELTA;
 use super::sample_entry::codec_name;
-use super::track::Track;
+use super::track::{Entry, Track};
 use crate::isobmff::{Fields, FourCc, HEADER_LEN, WIDE_HEADER_LEN, malformed};
 use crate::media::{Result, Timescale, Timestamp, TrackKind};
 use crate::mux::Input;
@@ -152,14 +152,14 @@ fn track(body: Fields<'_>) -> Result<ReadTrack> {
     let mut stsd = stbl.need(*b"stsd")?;
     stsd.take(8)?;
     let mut track = Track::bare(number, kind, timescale);
-    track.shown_size = shown_size;
+    track.read_size = shown_size;
     while let Some(entry) = stsd.next_box()? {
-        track.entries.push(entry.whole.to_vec());
+        track.entries.push(Entry::read(entry.whole));
     }
     track.codec = track
         .entries
         .first()
-        .and_then(|entry| codec_name(entry))
+        .and_then(|entry| codec_name(&entry.bytes))
         .unwrap_or("unknown");
     track.entries_used = track.entries.len() as u32;
     let mut stsz = stbl.need(*b"stsz")?;

@@ -2,8 +2,10 @@
 //! Gives the sample entry that stands for it in `stsd` (ISO/IEC 14496-12 section 8.5.2), and the codec
 //! of one that is read back.
 
+use crate::codec::colour::Colour;
+use crate::codec::{av1, h265, opus, vp9};
 use crate::isobmff::{BoxWriter, Fields, FourCc};
-use crate::media::{AacConfig, CodecConfig, Error, ErrorKind, H264Config, Mp3Config, Result};
+use crate::media::{AacConfig, CodecConfig, Error, ErrorKind, Mp3Config, OpusConfig, Result, Vp8Config, Vp9Config};
 
 /// `objectTypeIndication` of AAC and its relatives (ISO/IEC 14496-1 section 7.2.6.6).
 const OBJECT_AAC: u8 = 0x40;
@@ -19,14 +21,32 @@ const OBJECT_MPEG1_AUDIO: u8 = 0x6B;
 pub(super) fn encode(codec: &CodecConfig) -> Result<Vec<u8>> {
     let mut w = BoxWriter::default();
     match codec {
-        CodecConfig::H264(config) => avc1(&mut w, config),
+        // ISO/IEC 14496-15 section 5.4.2.1.
+        CodecConfig::H264(config) => visual(&mut w, *b"avc1", (config.width, config.height), b"", |w| {
+            w.boxed(*b"avcC", |w| w.bytes(&config.avcc));
+            pasp(w, config.sample_aspect_ratio);
+        }),
+        // ISO/IEC 14496-15 section 8.4.1.1: the parameter sets are here and nowhere else.
+        CodecConfig::H265(config) => visual(&mut w, *b"hvc1", (config.width, config.height), b"", |w| {
+            w.boxed(*b"hvcC", |w| w.bytes(&config.hvcc));
+            colr(w, h265::colour(config));
+            pasp(w, config.sample_aspect_ratio);
+        }),
+        // AV1 in ISOBMFF section 2.2.
+        CodecConfig::Av1(config) => visual(&mut w, *b"av01", (config.width, config.height), b"AOM Coding", |w| {
+            w.boxed(*b"av1C", |w| w.bytes(&config.av1c));
+            colr(w, av1::colour(config));
+        }),
+        CodecConfig::Vp9(config) => vp(&mut w, *b"vp09", config),
+        CodecConfig::Vp8(config) => vp(&mut w, *b"vp08", &as_vp9(config)),
         CodecConfig::Aac(config) => aac(&mut w, config),
         CodecConfig::Mp3(config) => mp3(&mut w, config),
-        other => {
+        CodecConfig::Opus(config) => opus(&mut w, config),
+        other @ (CodecConfig::Vorbis(_) | CodecConfig::G711(_)) => {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "add a track to an MP4",
-                "the codec has no sample entry here",
+                "players do not take the codec from MP4; it has to be transcoded",
             )
             .with("codec", other.name()));
         }
@@ -40,6 +60,11 @@ pub(super) fn codec_name(entry: &[u8]) -> Option<&'static str> {
     let child = fields.next_box().ok()??;
     match &child.kind {
         b"avc1" => Some("h264"),
+        b"hvc1" => Some("h265"),
+        b"av01" => Some("av1"),
+        b"vp08" => Some("vp8"),
+        b"vp09" => Some("vp9"),
+        b"Opus" => Some("opus"),
         b"mp4a" => match object_type(Fields(child.payload)).ok()? {
             OBJECT_AAC => Some("aac"),
             OBJECT_MPEG1_AUDIO | OBJECT_MPEG2_AUDIO => Some("mp3"),
@@ -49,29 +74,90 @@ pub(super) fn codec_name(entry: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// ISO/IEC 14496-15 section 5.4.2.1.
-fn avc1(w: &mut BoxWriter, config: &H264Config) {
-    w.boxed(*b"avc1", |w| {
+/// A VisualSampleEntry (ISO/IEC 14496-12 section 12.1.3) with the boxes that `children` writes.
+fn visual(
+    w: &mut BoxWriter,
+    kind: FourCc,
+    (width, height): (u32, u32),
+    compressor: &[u8],
+    children: impl FnOnce(&mut BoxWriter),
+) {
+    /// Bytes of `compressorname`: a length and up to 31 characters.
+    const COMPRESSOR_BYTES: usize = 32;
+    w.boxed(kind, |w| {
         w.zeros(6);
         w.u16(1); // data_reference_index: this file
         w.zeros(16);
-        w.u16(config.width.min(0xFFFF) as u16);
-        w.u16(config.height.min(0xFFFF) as u16);
+        w.u16(width.min(0xFFFF) as u16);
+        w.u16(height.min(0xFFFF) as u16);
         w.u32(0x0048_0000); // 72 dpi, the only value there is
         w.u32(0x0048_0000);
         w.u32(0);
         w.u16(1); // one picture a sample
-        w.zeros(32); // no compressor name
+        w.bytes(&[compressor.len() as u8]);
+        w.bytes(compressor);
+        w.zeros(COMPRESSOR_BYTES - 1 - compressor.len());
         w.u16(0x0018); // no alpha
         w.u16(0xFFFF);
-        w.boxed(*b"avcC", |w| w.bytes(&config.avcc));
-        let (horizontal, vertical) = config.sample_aspect_ratio;
-        if horizontal != vertical && horizontal > 0 && vertical > 0 {
-            w.boxed(*b"pasp", |w| {
-                w.u32(horizontal);
-                w.u32(vertical);
-            });
-        }
+        children(w);
+    });
+}
+
+/// The shape of a pixel (ISO/IEC 14496-12 section 12.1.4), where it is not square.
+fn pasp(w: &mut BoxWriter, (horizontal, vertical): (u32, u32)) {
+    if horizontal != vertical && horizontal > 0 && vertical > 0 {
+        w.boxed(*b"pasp", |w| {
+            w.u32(horizontal);
+            w.u32(vertical);
+        });
+    }
+}
+
+/// Colour (ISO/IEC 14496-12 section 12.1.5), where the codec tells it.
+fn colr(w: &mut BoxWriter, colour: Option<Colour>) {
+    if let Some(colour) = colour {
+        w.boxed(*b"colr", |w| {
+            w.bytes(b"nclx");
+            w.u16(colour.primaries.into());
+            w.u16(colour.transfer.into());
+            w.u16(colour.matrix.into());
+            w.bytes(&[u8::from(colour.full_range) << 7]);
+        });
+    }
+}
+
+/// VP Codec ISO Media File Format Binding; `vpcC` tells the colour too.
+fn vp(w: &mut BoxWriter, kind: FourCc, config: &Vp9Config) {
+    visual(w, kind, (config.width, config.height), b"VPC Coding", |w| {
+        w.boxed(*b"vpcC", |w| w.bytes(&vp9::vpcc(config)));
+    });
+}
+
+/// VP8 in the terms of a `vpcC` box: 8 bits, 4:2:0, colour not told. It has no levels; 1.0 stands for none.
+fn as_vp9(config: &Vp8Config) -> Vp9Config {
+    Vp9Config {
+        width: config.width,
+        height: config.height,
+        profile: 0,
+        level: 10,
+        bit_depth: 8,
+        chroma_subsampling: 1,
+        full_range: false,
+        colour: (2, 2, 2),
+    }
+}
+
+/// Encapsulation of Opus in ISOBMFF section 4.3.
+fn opus(w: &mut BoxWriter, config: &OpusConfig) {
+    w.boxed(*b"Opus", |w| {
+        w.zeros(6);
+        w.u16(1);
+        w.zeros(8);
+        w.u16(config.channels.into());
+        w.u16(16);
+        w.zeros(4);
+        w.u32(OpusConfig::RATE << 16);
+        w.boxed(*b"dOps", |w| w.bytes(&opus::dops(config)));
     });
 }
 

@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::{Finished, MuxOptions, Muxer, Output};
 use crate::codec::aac::{ADTS_HEADER_BYTES, AdtsHeader};
-use crate::codec::h264::AnnexB;
+use crate::codec::annex_b::AnnexB;
+use crate::codec::nal::NalCodec;
 use crate::media::limits::MAX_TRACKS;
 use crate::media::{
-    CodecConfig, Error, ErrorKind, H264Config, Result, Rounding, Sample, Timescale, Timestamp, TrackConfig, TrackId,
-    TrackKind,
+    CodecConfig, Error, ErrorKind, H264Config, H265Config, Result, Rounding, Sample, Timescale, Timestamp, TrackConfig,
+    TrackId, TrackKind,
 };
 
 mod packet;
@@ -34,7 +35,8 @@ pub use recover::recover;
 /// the timeline's.
 const TIME_BASE: i64 = 900_000;
 
-/// The elementary stream of the first track; the next have the numbers after it.
+/// The elementary stream of the first track; the next have the numbers after it. A track whose stream
+/// type changes goes on as another elementary stream: readers take the type of one for settled.
 const FIRST_PID: u16 = 0x100;
 
 /// `stream_id` of the first video and the first audio stream (table 2-22).
@@ -47,6 +49,8 @@ const AUDIO_STREAM_ID: u8 = 0xc0;
 #[derive(Debug)]
 pub struct TsMuxer {
     tracks: Vec<Track>,
+    /// For the next elementary stream.
+    next_pid: u16,
     program: Program,
     buffers: Vec<Bytes>,
     written_bytes: u64,
@@ -55,27 +59,49 @@ pub struct TsMuxer {
 #[derive(Debug)]
 struct Track {
     id: TrackId,
+    pid: u16,
     stream_id: u8,
+    /// Whether it has had a sample.
+    used: bool,
     form: Form,
 }
 
 /// How the payload of a track's samples goes into PES packets.
 #[derive(Debug)]
 enum Form {
-    H264 {
-        config: H264Config,
-        /// The parameter sets go before the next unit even if it is no key frame: they are new.
-        sets_due: bool,
-    },
+    H264(ByteStream<H264Config>),
+    H265(ByteStream<H265Config>),
     Aac(AdtsHeader),
-    Mp3 {
-        stream_type: u8,
-    },
+    Mp3 { stream_type: u8 },
+}
+
+/// Access units made of NAL units.
+#[derive(Debug)]
+struct ByteStream<C> {
+    config: C,
+    /// The parameter sets go before the next unit even if it is no key frame: they are new.
+    sets_due: bool,
+}
+
+impl<C: NalCodec + PartialEq> ByteStream<C> {
+    /// Of which nothing is written yet.
+    fn new(config: C) -> Self {
+        Self { config, sets_due: true }
+    }
+
+    /// Goes on from `old`, whose parameter sets were told.
+    fn follow(&mut self, old: &Self) {
+        self.sets_due = old.sets_due || old.config != self.config;
+    }
+
+    fn unit<'a>(&'a self, sample: &'a Sample) -> Result<AnnexB<'a>> {
+        AnnexB::new(&self.config, &sample.data, sample.key || self.sets_due)
+    }
 }
 
 /// A sample's payload, checked.
 enum Payload<'a> {
-    H264(AnnexB<'a>),
+    ByteStream(AnnexB<'a>),
     Aac([u8; ADTS_HEADER_BYTES], &'a [u8]),
     Mp3(&'a [u8]),
 }
@@ -85,6 +111,7 @@ impl TsMuxer {
     pub fn new(_options: MuxOptions) -> Self {
         Self {
             tracks: Vec::new(),
+            next_pid: FIRST_PID,
             program: Program::default(),
             buffers: Vec::new(),
             written_bytes: 0,
@@ -97,6 +124,21 @@ impl TsMuxer {
             .iter()
             .position(|track| track.kind() == TrackKind::Video)
             .unwrap_or(0)
+    }
+
+    /// Takes a track that was not announced before.
+    fn add(&mut self, id: TrackId, kind: TrackKind, form: Form) -> Result<()> {
+        if self.tracks.len() == MAX_TRACKS {
+            return Err(refused(ErrorKind::LimitExceeded, "there are too many tracks").with("most", MAX_TRACKS));
+        }
+        self.tracks.push(Track {
+            id,
+            pid: take_pid(&mut self.next_pid)?,
+            stream_id: self.free_stream_id(kind),
+            used: false,
+            form,
+        });
+        Ok(())
     }
 
     /// The first stream id of `kind` that no other track has.
@@ -113,17 +155,13 @@ impl TsMuxer {
 impl Track {
     fn kind(&self) -> TrackKind {
         match self.form {
-            Form::H264 { .. } => TrackKind::Video,
+            Form::H264(_) | Form::H265(_) => TrackKind::Video,
             Form::Aac(_) | Form::Mp3 { .. } => TrackKind::Audio,
         }
     }
 
     fn stream_type(&self) -> u8 {
-        match self.form {
-            Form::H264 { .. } => stream_type::H264,
-            Form::Aac(_) => stream_type::AAC_ADTS,
-            Form::Mp3 { stream_type } => stream_type,
-        }
+        self.form.stream_type()
     }
 
     /// Checks a sample, so that nothing can fail once its first packet is written.
@@ -132,9 +170,8 @@ impl Track {
             return Err(refused(ErrorKind::Malformed, "the sample is empty"));
         }
         match &self.form {
-            Form::H264 { config, sets_due } => {
-                AnnexB::new(config, &sample.data, sample.key || *sets_due).map(Payload::H264)
-            }
+            Form::H264(stream) => stream.unit(sample).map(Payload::ByteStream),
+            Form::H265(stream) => stream.unit(sample).map(Payload::ByteStream),
             Form::Aac(header) => {
                 let header = header.for_frame(sample.data.len())?;
                 Ok(Payload::Aac(header, &sample.data))
@@ -151,12 +188,37 @@ impl Track {
 }
 
 impl Form {
+    fn stream_type(&self) -> u8 {
+        match self {
+            Self::H264(_) => stream_type::H264,
+            Self::H265(_) => stream_type::H265,
+            Self::Aac(_) => stream_type::AAC_ADTS,
+            Self::Mp3 { stream_type } => *stream_type,
+        }
+    }
+
+    /// Goes on from `old`, the form of the same track until now.
+    fn follow(&mut self, old: &Self) {
+        match (self, old) {
+            (Self::H264(new), Self::H264(old)) => new.follow(old),
+            (Self::H265(new), Self::H265(old)) => new.follow(old),
+            _ => {}
+        }
+    }
+
+    /// A unit is written, and what was due with it.
+    fn told(&mut self) {
+        match self {
+            Self::H264(stream) => stream.sets_due = false,
+            Self::H265(stream) => stream.sets_due = false,
+            Self::Aac(_) | Self::Mp3 { .. } => {}
+        }
+    }
+
     fn new(codec: &CodecConfig) -> Result<Self> {
         match codec {
-            CodecConfig::H264(config) => Ok(Self::H264 {
-                config: config.clone(),
-                sets_due: true,
-            }),
+            CodecConfig::H264(config) => Ok(Self::H264(ByteStream::new(config.clone()))),
+            CodecConfig::H265(config) => Ok(Self::H265(ByteStream::new(config.clone()))),
             CodecConfig::Aac(config) => AdtsHeader::new(config).map(Self::Aac),
             // The half and quarter rates are MPEG-2's (and MPEG-2.5's, which has no number of its own).
             CodecConfig::Mp3(config) if config.sample_rate < 32_000 => Ok(Self::Mp3 {
@@ -178,43 +240,28 @@ impl Form {
 impl Muxer for TsMuxer {
     fn track(&mut self, config: &TrackConfig) -> Result<()> {
         let mut form = Form::new(&config.codec)?;
-        let known = self.tracks.iter().position(|track| track.id == config.id);
         let kind = config.kind();
-        match known.and_then(|index| self.tracks.get(index)) {
-            Some(track) if track.kind() == kind => {
-                if let (
-                    Form::H264 {
-                        config: old,
-                        sets_due: due,
-                    },
-                    Form::H264 { config, sets_due },
-                ) = (&track.form, &mut form)
-                {
-                    *sets_due = *due || old != config;
-                }
-            }
-            Some(_) => {
+        let known = self.tracks.iter().position(|track| track.id == config.id);
+        match known.and_then(|at| self.tracks.get_mut(at)) {
+            Some(track) if track.kind() != kind => {
                 return Err(refused(
                     ErrorKind::Unsupported,
                     "a track cannot turn from pictures to sound or back",
                 ));
             }
-            None if self.tracks.len() == MAX_TRACKS => {
-                return Err(refused(ErrorKind::LimitExceeded, "there are too many tracks").with("most", MAX_TRACKS));
+            Some(track) => {
+                form.follow(&track.form);
+                if track.used && track.stream_type() != form.stream_type() {
+                    track.pid = take_pid(&mut self.next_pid)?;
+                    track.used = false;
+                }
+                track.form = form;
             }
-            None => {}
+            None => self.add(config.id, kind, form)?,
         }
-        match known.and_then(|index| self.tracks.get_mut(index)) {
-            Some(track) => track.form = form,
-            None => self.tracks.push(Track {
-                id: config.id,
-                stream_id: self.free_stream_id(kind),
-                form,
-            }),
-        }
-        let listed = (FIRST_PID..).zip(&self.tracks).map(|(pid, track)| Listed {
-            stream_type: track.stream_type(),
-            pid,
+        let listed = self.tracks.iter().map(|track| Listed {
+            stream_type: track.form.stream_type(),
+            pid: track.pid,
         });
         self.program.list(listed, self.clock_track());
         Ok(())
@@ -237,7 +284,7 @@ impl Muxer for TsMuxer {
         let (program, stream_id) = (&mut self.program, track.stream_id);
         let header = |payload_bytes| PesHeader::new(stream_id, pts, dts, payload_bytes);
         match track.payload(sample)? {
-            Payload::H264(unit) => {
+            Payload::ByteStream(unit) => {
                 let len = unit.len_bytes();
                 program.unit(place, &header(len), len, unit.slices());
             }
@@ -247,9 +294,8 @@ impl Muxer for TsMuxer {
             }
             Payload::Mp3(frame) => program.unit(place, &header(frame.len()), frame.len(), std::iter::once(frame)),
         }
-        if let Form::H264 { sets_due, .. } = &mut track.form {
-            *sets_due = false;
-        }
+        track.used = true;
+        track.form.told();
         Ok(())
     }
 
@@ -282,6 +328,19 @@ impl Muxer for TsMuxer {
         self.flush(out)?;
         Ok(Finished::InPlace)
     }
+}
+
+/// The next free PID.
+fn take_pid(next: &mut u16) -> Result<u16> {
+    let pid = *next;
+    if pid == psi::PMT_PID {
+        return Err(refused(
+            ErrorKind::Unsupported,
+            "the codecs changed more often than there are stream numbers",
+        ));
+    }
+    *next += 1;
+    Ok(pid)
 }
 
 /// A moment of the file's timeline in 90 kHz ticks of the transport stream.

@@ -69,11 +69,15 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Lists `streams` from the next unit on. Those known already keep their place.
+    /// Lists `streams` from the next unit on. Those known already keep their place; one with another PID in
+    /// the place of a known one follows it.
     pub(super) fn list(&mut self, streams: impl Iterator<Item = Listed>, clock_stream: usize) {
         let old = std::mem::take(&mut self.streams);
         for (index, listed) in streams.enumerate() {
-            let pid = old.get(index).map_or(Pid::new(listed.pid), |(_, pid)| *pid);
+            let known = old.get(index).map(|(_, pid)| *pid);
+            let pid = known
+                .filter(|pid| pid.number == listed.pid)
+                .unwrap_or(Pid::new(listed.pid));
             self.streams.push((listed, pid));
         }
         if clock_stream != self.clock_stream {

@@ -24,6 +24,8 @@ pub(super) mod stream_type {
     pub(in super::super) const AAC_ADTS: u8 = 0x0f;
     /// ITU-T H.264 in a byte stream.
     pub(in super::super) const H264: u8 = 0x1b;
+    /// ITU-T H.265 in a byte stream.
+    pub(in super::super) const H265: u8 = 0x24;
 }
 
 /// An elementary stream as the program map table lists it.

@@ -108,6 +108,7 @@ impl Track {
     fn described(&self) -> Option<RecoveredTrack> {
         let (kind, codec) = match self.listed.stream_type {
             stream_type::H264 => (TrackKind::Video, "h264"),
+            stream_type::H265 => (TrackKind::Video, "h265"),
             stream_type::AAC_ADTS => (TrackKind::Audio, "aac"),
             stream_type::MPEG1_AUDIO | stream_type::MPEG2_AUDIO => (TrackKind::Audio, "mp3"),
             _ => return None,

@@ -358,12 +358,29 @@ fn a_refused_sample_leaves_the_file_as_it_was() {
 }
 
 #[test]
-fn another_codec_or_a_ninth_track_asks_for_another_file() {
+fn another_codec_of_its_kind_is_another_track_of_the_file_and_the_ninth_asks_for_another_file() {
     let mut muxer = muxer(options(true, 0), &stream_tracks());
-    muxer.sample(&sample(2, Timescale::MPEG, 0, 0, true, vec![1])).unwrap();
-    assert_eq!(muxer.track(&mp3(2)).unwrap_err().kind(), ErrorKind::Unsupported);
-    (3..9).for_each(|id| muxer.track(&mp3(id)).unwrap());
-    assert_eq!(muxer.track(&mp3(9)).unwrap_err().kind(), ErrorKind::Unsupported);
+    let sound = |pts| sample(2, Timescale::MPEG, pts, pts, true, vec![1]);
+    muxer.sample(&sound(0)).unwrap();
+    // Announced and never used, it leaves no trace; used, it is a track of its own.
+    muxer.track(&mp3(2)).unwrap();
+    muxer.track(&aac(2, 48_000)).unwrap();
+    muxer.sample(&sound(3000)).unwrap();
+    muxer.track(&mp3(2)).unwrap();
+    muxer.sample(&sound(6000)).unwrap();
+    assert_eq!(
+        muxer.track(&h264(2, Timescale::MPEG, 320)).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     // Without a sample, it is the codec that was announced wrong.
     muxer.track(&mp3(1)).unwrap();
+    (3..8).for_each(|id| muxer.track(&mp3(id)).unwrap());
+    assert_eq!(muxer.track(&mp3(8)).unwrap_err().kind(), ErrorKind::Unsupported);
+    let mut disk = Disk::new();
+    muxer.finish(None, &mut disk).unwrap();
+    let tracks = read_file(&disk.bytes);
+    let found = tracks
+        .iter()
+        .map(|track| (track.number, track.codec, track.samples.len()));
+    assert_eq!(found.collect::<Vec<_>>(), [(2, "aac", 2), (3, "mp3", 1)]);
 }

@@ -11,5 +11,7 @@ pub mod h265;
 pub mod mp3;
 pub mod nal;
 pub mod opus;
+#[cfg(test)]
+pub(crate) mod test_media;
 pub mod vp8;
 pub mod vp9;

@@ -19,7 +19,7 @@ struct Flv {
 
 const WIDTH: u32 = 320;
 
-fn tool(name: &str, arguments: &[&str]) -> String {
+pub(super) fn tool(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(name)
         .args(arguments)
         .output()
@@ -100,7 +100,7 @@ fn tracks(flv: &Flv) -> [TrackConfig; 2] {
 }
 
 /// A line for each packet as ffprobe puts it: presentation and decode time in ticks, key flag, CRC-32.
-fn wanted(samples: &[Sample], track: &TrackConfig) -> Vec<String> {
+pub(super) fn wanted(samples: &[Sample], track: &TrackConfig) -> Vec<String> {
     let ticks = |time: Timestamp| time.rescale(track.timescale, Rounding::Nearest).unwrap().ticks();
     let own = samples.iter().filter(|sample| sample.track == track.id);
     own.map(|sample| {
@@ -111,7 +111,7 @@ fn wanted(samples: &[Sample], track: &TrackConfig) -> Vec<String> {
     .collect()
 }
 
-fn ffprobe(path: &Path, stream: &str) -> Vec<String> {
+pub(super) fn ffprobe(path: &Path, stream: &str) -> Vec<String> {
     let entries = "packet=pts,dts,flags,data_hash";
     let path = path.to_str().unwrap();
     let arguments = [
@@ -124,14 +124,22 @@ fn ffprobe(path: &Path, stream: &str) -> Vec<String> {
         entries,
     ];
     let format = ["-show_data_hash", "CRC32", "-of", "csv=p=0", path];
-    tool("ffprobe", &[&arguments[..], &format[..]].concat())
-        .lines()
-        .map(|line| line.trim_end_matches(',').to_owned())
-        .collect()
+    let mut lines: Vec<String> = Vec::new();
+    for line in tool("ffprobe", &[&arguments[..], &format[..]].concat()).lines() {
+        match lines.last_mut().filter(|_| line.starts_with(',')) {
+            // The fields before stood on a line with side data, after the flags.
+            Some(last) => {
+                let kept: Vec<&str> = last.split(',').take(3).collect();
+                *last = kept.join(",") + line;
+            }
+            None => lines.push(line.trim_end_matches(',').to_owned()),
+        }
+    }
+    lines
 }
 
 /// ffprobe finds just `samples`, and ffmpeg decodes all without a word.
-fn assert_judged(bytes: &[u8], samples: &[Sample], tracks: &[TrackConfig], context: &str) {
+pub(super) fn assert_judged(bytes: &[u8], samples: &[Sample], tracks: &[TrackConfig], context: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.mp4");
     std::fs::write(&path, bytes).unwrap();
@@ -150,7 +158,7 @@ fn assert_judged(bytes: &[u8], samples: &[Sample], tracks: &[TrackConfig], conte
     assert_eq!(messages, "", "{context}");
 }
 
-fn layouts() -> [(&'static str, MuxOptions, bool); 4] {
+pub(super) fn layouts() -> [(&'static str, MuxOptions, bool); 4] {
     [
         ("reserved", options(true, 256 * 1024), false),
         ("inserted", options(true, 0), true),

@@ -1,6 +1,7 @@
 //! Gets the muxer and recovery.
 //! Gives their proof: by a reader of our own, ffprobe, ffmpeg and the crate mp4.
 
+mod codecs;
 mod cost;
 mod crash;
 mod disk;

@@ -216,7 +216,8 @@ fn a_late_track_and_a_changed_codec_get_a_new_version_of_the_table() {
         [
             (0, 0x100, vec![(0x0f, 0x100)]),
             (1, 0x101, vec![(0x0f, 0x100), (0x1b, 0x101)]),
-            (2, 0x101, vec![(0x03, 0x100), (0x1b, 0x101)]),
+            // The other codec is another stream.
+            (2, 0x101, vec![(0x03, 0x102), (0x1b, 0x101)]),
         ]
     );
     let first = units(&packets);

@@ -3,6 +3,7 @@
 
 mod ffmpeg;
 mod flv;
+mod h265;
 mod packets;
 mod recovery;
 

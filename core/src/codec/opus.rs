@@ -260,3 +260,113 @@ fn unsupported_version(version: u8) -> Error {
     )
     .with("version", version)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    #[test]
+    fn every_configuration_of_the_table_has_its_length() {
+        let samples = |config: u8| packet_samples(&[config << 3, 1]).unwrap();
+        for band in 0..3 {
+            assert_eq!(
+                [0, 1, 2, 3].map(|size| samples(band * 4 + size)),
+                [480, 960, 1920, 2880]
+            );
+        }
+        assert_eq!([12, 13, 14, 15].map(samples), [480, 960, 480, 960]);
+        assert_eq!([16, 17, 18, 19].map(samples), [120, 240, 480, 960]);
+        assert_eq!([28, 29, 30, 31].map(samples), [120, 240, 480, 960]);
+    }
+
+    #[test]
+    fn packets_that_break_a_rule_are_malformed() {
+        let long = |toc: u8, length: usize| [&[toc][..], &vec![0; length]].concat();
+        // 20 ms CELT: 19 << 3 is 0x98.
+        for (packet, samples) in [
+            (vec![0x98], 960),
+            (long(0x98, 1275), 960),
+            (long(0x99, 2550), 1920),
+            (vec![0x9a, 1, 7, 8, 9], 1920),
+            (vec![0x9a, 252, 0].into_iter().chain([0; 260]).collect(), 1920),
+            (vec![0x9b, 3, 1, 2, 3], 2880),
+            (vec![0x9b, 6, 1, 2, 3, 4, 5, 6], 5760),
+            (vec![0x9b, 0x83, 1, 1, 7, 8, 9], 2880),
+            (vec![0x9b, 0x41, 2, 7, 0, 0], 960),
+        ] {
+            assert_eq!(packet_samples(&packet).unwrap(), samples, "{packet:?}");
+        }
+        for packet in [
+            vec![],
+            long(0x98, 1276),
+            long(0x99, 3),
+            long(0x99, 2552),
+            vec![0x9a],
+            vec![0x9a, 252],
+            vec![0x9a, 3, 1, 2],
+            vec![0x9b],
+            vec![0x9b, 0],
+            vec![0x9b, 7, 1, 2, 3, 4, 5, 6, 7],
+            vec![0x9b, 2, 1, 2, 3],
+            vec![0x9b, 0x83, 1, 9, 7],
+            vec![0x9b, 0x83, 1],
+            vec![0x9b, 0x41, 4, 7, 0, 0],
+            vec![0x9b, 0x41, 255],
+        ] {
+            assert_eq!(
+                packet_samples(&packet).unwrap_err().kind(),
+                ErrorKind::Malformed,
+                "{packet:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_that_break_a_rule_are_refused_by_kind() {
+        let good = head(&config_for(2));
+        assert_eq!(parse_head(&good).unwrap(), config_for(2));
+        for length in 0..good.len() {
+            assert_eq!(parse_head(&good[..length]).unwrap_err().kind(), ErrorKind::Malformed);
+        }
+        let with = |at: usize, value: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            parse_head(&bytes).unwrap_err().kind()
+        };
+        assert_eq!(with(8, 0x10), ErrorKind::Unsupported);
+        assert_eq!(with(9, 0), ErrorKind::Malformed);
+        assert_eq!(with(9, 3), ErrorKind::Malformed);
+        assert_eq!(with(18, 1), ErrorKind::Malformed);
+        // Family 1: streams, coupled streams and a table that agree.
+        let family = |table: &[u8]| parse_head(&[&good[..18], table].concat());
+        assert!(family(&[1, 2, 0, 0, 1]).is_ok() && family(&[1, 1, 1, 0, 255]).is_ok());
+        for table in [
+            &[1, 0, 0, 0, 0][..],
+            &[1, 1, 2, 0, 1],
+            &[1, 1, 1, 0, 2],
+            &[255, 255, 1, 0, 1],
+        ] {
+            assert_eq!(family(table).unwrap_err().kind(), ErrorKind::Malformed);
+        }
+        assert_eq!(parse_dops(&[1; 11]).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(8), failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn random_packets_and_headers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40), family in 0..3_u8) {
+            if let Ok(samples) = packet_samples(&bytes) {
+                prop_assert!((120..=MAX_PACKET_SAMPLES).contains(&samples));
+            }
+            let config = [&MAGIC[..], &[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, family], &bytes].concat();
+            for read in [parse_head(&config), parse_dops(&bytes)].into_iter().flatten() {
+                prop_assert_eq!(parse_head(&head(&read)).unwrap(), read.clone());
+                prop_assert_eq!(parse_dops(&dops(&read)).unwrap(), read);
+            }
+        }
+    }
+}

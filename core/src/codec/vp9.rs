@@ -177,3 +177,72 @@ pub fn vpcc(config: &Vp9Config) -> Vec<u8> {
 fn malformed(message: &'static str) -> Error {
     Error::new(ErrorKind::Malformed, "read a VP9 key frame", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    /// Profile 0, BT.709, 320x240.
+    const KEY: [u8; 10] = [0x82, 0x49, 0x83, 0x42, 0x40, 0x13, 0xf0, 0x0e, 0xf0, 0];
+
+    #[test]
+    fn a_key_frame_tells_size_colour_and_level() {
+        let config = parse_key_frame(&KEY).unwrap();
+        assert_eq!((config.width, config.height, config.level), (320, 240, 20));
+        assert_eq!((config.colour, config.full_range), ((1, 1, 1), false));
+        assert!(is_key(&KEY));
+    }
+
+    #[test]
+    fn other_frames_and_broken_ones_are_refused() {
+        // An inter frame, one shown again, a wrong marker, no sync code, RGB in profile 0.
+        for (at, value, key) in [
+            (0, 0x86, false),
+            (0, 0x88, false),
+            (0, 0x42, false),
+            (1, 0, true),
+            (4, 0xe0, true),
+        ] {
+            let mut frame = KEY;
+            frame[at] = value;
+            assert_eq!(parse_key_frame(&frame).unwrap_err().kind(), ErrorKind::Malformed);
+            assert_eq!(is_key(&frame), key);
+        }
+        for length in 0..8 {
+            assert_eq!(
+                parse_key_frame(&KEY[..length]).unwrap_err().kind(),
+                ErrorKind::Malformed
+            );
+        }
+        assert!(!is_key(&[]));
+        for record in [
+            &[1, 0, 0, 0, 0, 10, 0x82, 1][..],
+            &[4, 10, 0x82, 1, 1, 1, 0, 0],
+            &[0, 10, 0x72, 1, 1, 1, 0, 0],
+        ] {
+            assert_eq!(parse_vpcc(record, 1, 1).unwrap_err().kind(), ErrorKind::Malformed);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn mutated_headers_never_panic(changes in proptest::collection::vec((0..10_usize, any::<u8>()), 0..5), cut in 0..40_usize) {
+            let mut frame = KEY;
+            for (at, value) in changes {
+                frame[at] = value;
+            }
+            let frame = &frame[..cut.min(10)];
+            let _ = is_key(frame);
+            let _ = crate::codec::vp8::parse_key_frame(frame);
+            if let Ok(config) = parse_key_frame(frame) {
+                prop_assert_eq!(parse_vpcc(&vpcc(&config), config.width, config.height).unwrap(), config);
+            }
+            let _ = parse_vpcc(frame, 1, 1);
+        }
+    }
+}

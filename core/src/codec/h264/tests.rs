@@ -334,3 +334,36 @@ proptest! {
         let _ = crate::codec::mp3::parse_header(&sample);
     }
 }
+
+#[test]
+fn a_record_built_from_sets_is_that_of_ffmpeg() {
+    for options in [
+        &["-profile:v", "baseline"][..],
+        &["-profile:v", "high"],
+        &["-profile:v", "high422", "-pix_fmt", "yuv422p10le"],
+    ] {
+        let (sps, pps) = sets(&x264("testsrc2=size=322x182:rate=25", options));
+        let ours = config_from_sets(vec![sps.clone().into(), sps.clone().into()], vec![pps.clone().into()]).unwrap();
+        assert_eq!(
+            (ours.width, ours.height, ours.sps.len(), ours.nal_length_size),
+            (322, 182, 1, 4)
+        );
+        let high = sps[1] != 66;
+        let depth = if sps[1] == 122 {
+            [0xfe, 0xfa, 0xfa, 0]
+        } else {
+            [0xfd, 0xf8, 0xf8, 0]
+        };
+        let trailer = if high { &depth[..] } else { &[] };
+        let mut wanted = avcc_of(&[&sps], &[&pps], trailer).to_vec();
+        wanted[1..4].copy_from_slice(&sps[1..4]);
+        assert_eq!(ours.avcc, wanted);
+    }
+    let kind = |sps: Vec<Bytes>, pps: Vec<Bytes>| config_from_sets(sps, pps).unwrap_err().kind();
+    assert_eq!(kind(vec![], vec![]), ErrorKind::Malformed);
+    let (sps, _) = sets(&x264("testsrc2=size=320x180:rate=25", &[]));
+    let many = (1..=255_u8).flat_map(|a| [Bytes::from(vec![0x68, a, 1]), Bytes::from(vec![0x68, a, 2])]);
+    assert_eq!(kind(vec![sps.clone().into()], many.collect()), ErrorKind::LimitExceeded);
+    let long = Bytes::from([&[0x68][..], &[1; 70_000]].concat());
+    assert_eq!(kind(vec![sps.into()], vec![long]), ErrorKind::LimitExceeded);
+}

@@ -177,7 +177,7 @@ impl Inner {
             },
             rotation: if may_rotate { rotation } else { RotationLimit::Disabled },
             may_rotate,
-            h264_container: settings.h264_container,
+            containers: settings.containers,
             sound: settings.sound,
             index_first: settings.index_first,
             index_reserve_bytes: settings.index_reserve_bytes,

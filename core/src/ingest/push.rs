@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 
-use crate::codec::{aac, g711, h264, mp3, opus, vp8, vp9};
+use crate::codec::nal::NalCodec;
+use crate::codec::{aac, av1, g711, h264, h265, mp3, opus, vp8, vp9};
 use crate::media::limits::MAX_SAMPLE_BYTES;
 use crate::media::{
-    AacConfig, CodecConfig, Error, ErrorKind, G711Law, H264Config, Result, Sample, Timescale, Timestamp, TrackConfig,
-    TrackId, TrackKind,
+    AacConfig, CodecConfig, Error, ErrorKind, G711Law, H264Config, H265Config, Result, Sample, Timescale, Timestamp,
+    TrackConfig, TrackId, TrackKind,
 };
 
 /// Names that [`TrackSpec::codec`] takes, with what each wants as `config`.
@@ -17,12 +18,17 @@ pub const PUSH_CODECS: &[(&str, &str)] = &[
         "an AVCDecoderConfigurationRecord, or parameter sets in Annex B, or nothing",
     ),
     (
+        "h265",
+        "an HEVCDecoderConfigurationRecord, or parameter sets in Annex B, or nothing",
+    ),
+    (
         "aac",
         "an AudioSpecificConfig, or nothing where frames have ADTS headers",
     ),
     ("mp3", "nothing"),
     ("vp8", "nothing"),
     ("vp9", "nothing"),
+    ("av1", "an AV1CodecConfigurationRecord, or nothing"),
     ("opus", "an OpusHead (RFC 7845 section 5.1), or nothing"),
     (
         "pcma",
@@ -75,6 +81,10 @@ enum Form {
     Avc(H264Config),
     /// H.264 in Annex B; the configuration once its parameter sets were there.
     AnnexB(Option<H264Config>),
+    /// H.265 with lengths before the NAL units.
+    Hvc(H265Config),
+    /// H.265 in Annex B, likewise.
+    HevcAnnexB(Option<H265Config>),
     /// AAC without headers.
     Raw(AacConfig),
     /// AAC frames with ADTS headers; the configuration of the last one.
@@ -91,6 +101,7 @@ enum PlainCodec {
     Mp3,
     Vp8,
     Vp9,
+    Av1,
     Opus,
 }
 
@@ -102,6 +113,7 @@ impl PlainCodec {
             Self::Vp8 if vp8::is_key(data) => (Some(CodecConfig::Vp8(vp8::parse_key_frame(data)?)), true),
             Self::Vp9 if vp9::is_key(data) => (Some(CodecConfig::Vp9(vp9::parse_key_frame(data)?)), true),
             Self::Vp8 | Self::Vp9 => (None, false),
+            Self::Av1 => (av1::config_in(data)?.map(CodecConfig::Av1), av1::is_key(data)),
             Self::Opus => {
                 opus::packet_samples(data)?;
                 // Mono and stereo may alternate; a decoder puts out what the first packet had.
@@ -113,7 +125,7 @@ impl PlainCodec {
     }
 
     fn is_video(self) -> bool {
-        matches!(self, Self::Vp8 | Self::Vp9)
+        matches!(self, Self::Vp8 | Self::Vp9 | Self::Av1)
     }
 }
 
@@ -138,11 +150,21 @@ impl PushTrack {
         let form = match spec.codec.as_str() {
             "h264" if given && !is_annex_b(&spec.config) => Form::Avc(h264::parse_avcc(spec.config.clone())?),
             "h264" => Form::AnnexB(h264_sets(&spec.config)?),
+            "h265" if given && !is_annex_b(&spec.config) => Form::Hvc(h265::parse_hvcc(spec.config.clone())?),
+            "h265" => Form::HevcAnnexB(h265_sets(&spec.config)?),
             "aac" if given => Form::Raw(aac::parse_asc(spec.config.clone())?),
             "aac" => Form::Adts(None),
             "mp3" => Form::Plain(PlainCodec::Mp3, None),
             "vp8" => Form::Plain(PlainCodec::Vp8, None),
             "vp9" => Form::Plain(PlainCodec::Vp9, None),
+            "av1" => {
+                let config = if given {
+                    Some(av1::parse_av1c(spec.config.clone())?)
+                } else {
+                    None
+                };
+                Form::Plain(PlainCodec::Av1, config.map(CodecConfig::Av1))
+            }
             "opus" if given => Form::Fixed(CodecConfig::Opus(opus::parse_head(&spec.config)?)),
             "opus" => Form::Plain(PlainCodec::Opus, None),
             "pcma" | "pcmu" => {
@@ -167,7 +189,7 @@ impl PushTrack {
     /// Pictures or sound.
     pub fn kind(&self) -> TrackKind {
         match self.form {
-            Form::Avc(_) | Form::AnnexB(_) => TrackKind::Video,
+            Form::Avc(_) | Form::AnnexB(_) | Form::Hvc(_) | Form::HevcAnnexB(_) => TrackKind::Video,
             Form::Plain(codec, _) if codec.is_video() => TrackKind::Video,
             Form::Raw(_) | Form::Adts(_) | Form::Plain(..) | Form::Fixed(_) => TrackKind::Audio,
         }
@@ -177,9 +199,10 @@ impl PushTrack {
     pub fn config(&self) -> Option<TrackConfig> {
         let codec = match &self.form {
             Form::Avc(config) | Form::AnnexB(Some(config)) => CodecConfig::H264(config.clone()),
+            Form::Hvc(config) | Form::HevcAnnexB(Some(config)) => CodecConfig::H265(config.clone()),
             Form::Raw(config) | Form::Adts(Some(config)) => CodecConfig::Aac(config.clone()),
             Form::Plain(_, Some(config)) | Form::Fixed(config) => config.clone(),
-            Form::AnnexB(None) | Form::Adts(None) | Form::Plain(_, None) => return None,
+            Form::AnnexB(None) | Form::HevcAnnexB(None) | Form::Adts(None) | Form::Plain(_, None) => return None,
         };
         Some(TrackConfig {
             id: self.id,
@@ -215,27 +238,18 @@ impl PushTrack {
                 (Some(pushed.data.clone()), key)
             }
             Form::AnnexB(config) => {
-                if !is_annex_b(&pushed.data) {
-                    return Err(Error::new(
-                        ErrorKind::Malformed,
-                        "push a sample",
-                        "it does not begin with a start code; declare the track with its record for length-prefixed samples",
-                    ));
-                }
-                if let Some(found) = h264_sets(&pushed.data)?
-                    && config.as_ref() != Some(&found)
-                {
-                    *config = Some(found);
-                    changed = true;
-                }
-                match config {
-                    Some(config) => {
-                        let data = Bytes::from(h264::from_annex_b(&pushed.data)?);
-                        let key = h264::is_idr(config, &data)? || pushed.key;
-                        (Some(data), key)
-                    }
-                    None => (None, false),
-                }
+                let data = from_annex_b(&pushed.data)?;
+                changed = replace(config, h264_sets(&pushed.data)?);
+                known(config.as_ref(), data, pushed.key, h264::is_idr)?
+            }
+            Form::Hvc(config) => {
+                let key = h265::is_irap(config, &pushed.data)? || pushed.key;
+                (Some(pushed.data.clone()), key)
+            }
+            Form::HevcAnnexB(config) => {
+                let data = from_annex_b(&pushed.data)?;
+                changed = replace(config, h265_sets(&pushed.data)?);
+                known(config.as_ref(), data, pushed.key, h265::is_irap)?
             }
             Form::Raw(_) => (Some(pushed.data.clone()), true),
             Form::Adts(config) => {
@@ -255,14 +269,13 @@ impl PushTrack {
             }
             Form::Plain(codec, config) => {
                 let (found, key) = codec.read(&pushed.data, config.as_ref())?;
-                if let Some(found) = found
-                    && config.as_ref() != Some(&found)
-                {
-                    *config = Some(found);
-                    changed = true;
-                }
+                changed = replace(config, found);
+                let data = match codec {
+                    PlainCodec::Av1 => av1::to_sample(&pushed.data)?.into(),
+                    _ => pushed.data.clone(),
+                };
                 // Pictures before the first key frame have no format yet.
-                (config.is_some().then(|| pushed.data.clone()), key)
+                (config.is_some().then_some(data), key)
             }
             Form::Fixed(_) => (Some(pushed.data.clone()), true),
         };
@@ -284,14 +297,64 @@ fn is_annex_b(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
 }
 
+/// A sample in Annex B with lengths before its NAL units.
+fn from_annex_b(data: &[u8]) -> Result<Bytes> {
+    if !is_annex_b(data) {
+        return Err(Error::new(
+            ErrorKind::Malformed,
+            "push a sample",
+            "it does not begin with a start code; declare the track with its record for length-prefixed samples",
+        ));
+    }
+    Ok(Bytes::from(h264::from_annex_b(data)?))
+}
+
+/// Takes a configuration that was found; whether it is another than the one before.
+fn replace<C: PartialEq>(config: &mut Option<C>, found: Option<C>) -> bool {
+    let changed = found.is_some() && *config != found;
+    if changed {
+        *config = found;
+    }
+    changed
+}
+
+/// A sample of a track whose configuration may be known, and whether decoding can start at it.
+fn known<C: NalCodec>(
+    config: Option<&C>,
+    data: Bytes,
+    key: bool,
+    is_key: fn(&C, &[u8]) -> Result<bool>,
+) -> Result<(Option<Bytes>, bool)> {
+    Ok(match config {
+        Some(config) => {
+            let key = is_key(config, &data)? || key;
+            (Some(data), key)
+        }
+        None => (None, false),
+    })
+}
+
+/// The NAL units of a piece of Annex B that are of a kind.
+fn nals_of(annex_b: &[u8], is_kind: impl Fn(&[u8]) -> bool) -> Vec<Bytes> {
+    h264::ByteStreamNals::new(annex_b)
+        .filter(|nal| is_kind(nal))
+        .map(Bytes::copy_from_slice)
+        .collect()
+}
+
+/// The configuration that the parameter sets in a piece of Annex B make, where all three kinds are there.
+fn h265_sets(annex_b: &[u8]) -> Result<Option<H265Config>> {
+    let of = |wanted: h265::NalType| nals_of(annex_b, |nal| h265::NalType::of(nal) == wanted);
+    let (vps, sps, pps) = (of(h265::NalType::Vps), of(h265::NalType::Sps), of(h265::NalType::Pps));
+    if vps.is_empty() || sps.is_empty() || pps.is_empty() {
+        return Ok(None);
+    }
+    h265::config_from_sets(vps, sps, pps).map(Some)
+}
+
 /// The configuration that the parameter sets in a piece of Annex B make, where there are both kinds.
 fn h264_sets(annex_b: &[u8]) -> Result<Option<H264Config>> {
-    let of = |wanted: h264::NalType| -> Vec<Bytes> {
-        h264::ByteStreamNals::new(annex_b)
-            .filter(|nal| h264::NalType::of(nal) == wanted)
-            .map(Bytes::copy_from_slice)
-            .collect()
-    };
+    let of = |wanted: h264::NalType| nals_of(annex_b, |nal| h264::NalType::of(nal) == wanted);
     let (sps, pps) = (of(h264::NalType::Sps), of(h264::NalType::Pps));
     if sps.is_empty() || pps.is_empty() {
         return Ok(None);

@@ -23,8 +23,8 @@ pub struct Plan {
     pub rotation: RotationLimit,
     /// Whether it may rotate at all: a session in a room does not.
     pub may_rotate: bool,
-    /// The container of H.264 and H.265.
-    pub h264_container: Container,
+    /// The container of each video codec.
+    pub containers: Containers,
     /// What becomes of sound that a container cannot carry.
     pub sound: Sound,
     /// MP4: the index goes before the media.
@@ -58,6 +58,47 @@ pub struct Naming {
     pub numbered: bool,
 }
 
+/// The container of each video codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Containers {
+    /// Of H.264.
+    pub h264: Container,
+    /// Of H.265.
+    pub h265: Container,
+    /// Of VP8.
+    pub vp8: Container,
+    /// Of VP9.
+    pub vp9: Container,
+    /// Of AV1.
+    pub av1: Container,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self {
+            h264: Container::Mp4,
+            h265: Container::Mp4,
+            vp8: Container::Webm,
+            vp9: Container::Webm,
+            av1: Container::Webm,
+        }
+    }
+}
+
+impl Containers {
+    /// The container of pictures of `codec`; `None` for sound.
+    pub fn of(&self, codec: &CodecConfig) -> Option<Container> {
+        match codec {
+            CodecConfig::H264(_) => Some(self.h264),
+            CodecConfig::H265(_) => Some(self.h265),
+            CodecConfig::Vp8(_) => Some(self.vp8),
+            CodecConfig::Vp9(_) => Some(self.vp9),
+            CodecConfig::Av1(_) => Some(self.av1),
+            _ => None,
+        }
+    }
+}
+
 /// What becomes of sound that a container cannot carry as it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sound {
@@ -69,6 +110,8 @@ pub struct Sound {
     pub aac_mode: u8,
     /// `webm_audio_codec`: Vorbis, or else Opus.
     pub webm_vorbis: bool,
+    /// `mp4_audio_codec=copy`: Opus stays Opus in MP4.
+    pub mp4_copy: bool,
 }
 
 impl Sound {
@@ -78,6 +121,7 @@ impl Sound {
         let codec = match (container, codec) {
             (_, codec) if codec.kind() == TrackKind::Video => return None,
             (Container::Mp4 | Container::Ts, CodecConfig::Aac(_)) => return None,
+            (Container::Mp4, CodecConfig::Opus(_)) if self.mp4_copy => return None,
             // Without an encoder for AAC the players that know MP3 are better than no sound.
             (Container::Mp4 | Container::Ts, CodecConfig::Mp3(_)) if !cfg!(feature = "fdk-aac") => return None,
             (Container::Mp4 | Container::Ts, _) => aac,
@@ -96,11 +140,7 @@ impl Sound {
 impl Plan {
     /// The container for a stream with `tracks`: the video codec decides; sound alone is MP4.
     pub fn container<'a>(&self, tracks: impl IntoIterator<Item = &'a TrackConfig>) -> Container {
-        let of = |track: &TrackConfig| match track.codec {
-            CodecConfig::H264(_) | CodecConfig::H265(_) => Some(self.h264_container),
-            CodecConfig::Vp8(_) | CodecConfig::Vp9(_) | CodecConfig::Av1(_) => Some(Container::Webm),
-            _ => None,
-        };
+        let of = |track: &TrackConfig| self.containers.of(&track.codec);
         tracks.into_iter().find_map(of).unwrap_or(Container::Mp4)
     }
 }

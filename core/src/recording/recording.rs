@@ -181,7 +181,12 @@ impl Recording {
             State::Running(part) => {
                 let track = self.tracks.iter_mut().find(|track| track.id() == config.id);
                 let Some(track) = track else { return Ok(()) };
-                let wanted = changed && self.plan.new_part_on_change && config.kind() == TrackKind::Video;
+                let elsewhere = self
+                    .plan
+                    .containers
+                    .of(&config.codec)
+                    .is_some_and(|of| of != part.container());
+                let wanted = elsewhere || changed && self.plan.new_part_on_change && config.kind() == TrackKind::Video;
                 if !wanted {
                     let fitted = track.fit(&self.plan, part.container());
                     match fitted.and_then(|()| part.track(track.written())) {

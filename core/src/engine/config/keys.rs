@@ -106,7 +106,6 @@ fn distance(left: &str, right: &str) -> usize {
 
 const PULLS: Served = Served::NotYet("pulling is not served by this version");
 const WEBRTC: Served = Served::NotYet("WebRTC is not served by this version");
-const OPUS_IN_MP4: Served = Served::NotYet("Opus in MP4 is not served by this version");
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
     Key {
@@ -175,7 +174,7 @@ pub const KEYS: &[Key] = &[
         "record_formats",
         Kind::Formats,
         "h264-mp4,vp8-webm",
-        "Container of each codec: h264-mp4, h264-ts or h264-webm, and vp8-webm",
+        "Container of each video codec: h264 and h265 in mp4, ts or webm; vp8, vp9 and av1 in webm or mp4",
     ),
     key(
         "stream_record_policy_template",
@@ -268,8 +267,7 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["aac", "copy"]),
         "aac",
         "Audio in MP4 that is not AAC",
-    )
-    .served(OPUS_IN_MP4),
+    ),
     key(
         "webm_audio_codec",
         Kind::Choice(&["opus", "vorbis"]),

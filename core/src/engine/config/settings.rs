@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::webhook::WebhookOptions;
-use crate::media::{Container, Error, Result};
+use crate::media::{Error, Result};
 use crate::recording::naming::{NameEncoding, NameOptions, Template};
-use crate::recording::plan::Sound;
+use crate::recording::plan::{Containers, Sound};
 use crate::recording::rotation::RotationLimit;
 
 /// A token. Its debug form does not show it.
@@ -34,8 +34,8 @@ pub struct Settings {
     pub record_webrtc_streams: bool,
     /// `record_pushed_streams`.
     pub record_pushed_streams: bool,
-    /// `record_formats`: the container of H.264.
-    pub h264_container: Container,
+    /// `record_formats`: the container of each video codec.
+    pub containers: Containers,
     /// `record_audio_codec_*`, `record_fdk_aac_bitrate_mode`, `webm_audio_codec`.
     pub sound: Sound,
     /// `stream_record_policy_template`.

@@ -26,8 +26,14 @@ const CASES: &[Case] = &[
     ("record_pushed_streams", &["false"], SWITCH),
     (
         "record_formats",
-        &["h264-ts", "h264-ts,vp8-webm", "vp8-webm, h264-ts", "h264-webm"],
-        &["mp4", "h264-mp4,h264-ts", "h264_ts"],
+        &[
+            "h264-ts",
+            "h264-ts,vp8-webm",
+            "vp8-webm, h264-ts",
+            "h264-webm",
+            "h265-ts,vp9-mp4,av1-mp4",
+        ],
+        &["mp4", "h264-mp4,h264-ts", "h264_ts", "vp9-ts"],
     ),
     (
         "stream_record_policy_template",
@@ -60,7 +66,7 @@ const CASES: &[Case] = &[
     ),
     ("record_audio_codec_channels", &["1"], &["0", "3"]),
     ("record_fdk_aac_bitrate_mode", &["0", "1"], &["-1", "6"]),
-    ("mp4_audio_codec", &[], &["copy", "opus", ""]),
+    ("mp4_audio_codec", &["copy"], &["opus", ""]),
     ("webm_audio_codec", &["vorbis"], &["aac"]),
     ("mp4_container_moov_first", &["false"], SWITCH),
     ("mp4_container_moov_first_reserve_space", &["true"], SWITCH),
@@ -304,7 +310,7 @@ fn all_problems_are_reported_at_once_each_with_its_place() {
              allowed",
             "a.toml:2: record_streams = \"maybe\": true or false is allowed",
             "b.properties:2: record_formats = \"avi\": \"avi\" is no codec and container; a list of h264-mp4, \
-             h264-ts or h264-webm, and vp8-webm is allowed",
+             h264-ts, h264-webm, the same of h265, vp8-webm, vp8-mp4, and the same of vp9 and av1 is allowed",
             "set by the host: record_threads = \"0\": a whole number from 1 to 256 is allowed",
             "environment LIVEREEL_RECORD_PREROLL: record_preroll = \"long\": a whole number from 0 to 600 is allowed",
         ]
@@ -334,7 +340,7 @@ fn toml_takes_numbers_switches_and_lists_as_they_are() {
     assert_eq!(settings.rotation, RotationLimit::Duration { ms: 30_000 });
     assert_eq!(settings.min_free_space, 1024);
     assert!(settings.file_sha256);
-    assert_eq!(settings.h264_container, Container::Ts);
+    assert_eq!(settings.containers.h264, Container::Ts);
     assert_eq!(settings.rtmp_listen.as_deref(), Some("[::1]:0"));
 }
 
@@ -347,7 +353,7 @@ fn a_file_of_web_call_server_loads_and_each_key_has_its_effect() {
     let settings = &resolved.settings;
     assert!(settings.record_streams);
     assert!(!settings.record_rtmp_streams);
-    assert_eq!(settings.h264_container, Container::Ts);
+    assert_eq!(settings.containers.h264, Container::Ts);
     assert_eq!(
         settings.template,
         Template::parse("{streamName}-{startTime}-{endTime}").unwrap()
@@ -374,7 +380,6 @@ fn a_file_of_web_call_server_loads_and_each_key_has_its_effect() {
     for key in [
         "record_rtsp_streams",
         "record_webrtc_streams",
-        "mp4_audio_codec",
         "webm_java_writer_enable",
     ] {
         assert!(told[key].message.starts_with("has no effect: "), "{:?}", told[key]);
@@ -392,7 +397,7 @@ fn a_file_of_web_call_server_loads_and_each_key_has_its_effect() {
             .message
             .contains("no file can be handed to it")
     );
-    assert_eq!(told.len(), 8, "{told:#?}");
+    assert_eq!(told.len(), 7, "{told:#?}");
 }
 
 #[test]
@@ -667,7 +672,7 @@ fn the_schema_takes_and_refuses_what_the_check_does() {
             // in a path, ports above 65535, and what depends on another key.
             let beyond = matches!(
                 *value,
-                "{stream}" | "{streamName" | "}" | "mp4" | "h264-webm" | "h264-mp4,h264-ts" | "h264_ts"
+                "{stream}" | "{streamName" | "}" | "mp4" | "h264-webm" | "h264-mp4,h264-ts" | "h264_ts" | "vp9-ts"
             ) || matches!(
                 *value,
                 "99999999999G" | "nul\0" | "127.0.0.1:65536" | "0.0.0.0:1935" | "[::]:0"

@@ -10,7 +10,7 @@ use super::{Config, Effective, Given, KEYS, Key, Kind, Origin, Remark, Resolved,
 use crate::engine::webhook::WebhookOptions;
 use crate::media::{Container, Error, ErrorKind, Result};
 use crate::recording::naming::{Element, NameEncoding, Template};
-use crate::recording::plan::Sound;
+use crate::recording::plan::{Containers, Sound};
 use crate::recording::rotation::RotationLimit;
 
 /// The values in force, and what is wrong with them.
@@ -169,23 +169,41 @@ fn address(value: &str) -> bool {
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// The container of H.264 in a list such as `h264-mp4,vp8-webm`.
-fn formats(value: &str) -> Result<Container, String> {
-    const ALLOWED: &str = "a list of h264-mp4, h264-ts or h264-webm, and vp8-webm is allowed";
-    let mut h264 = None;
+/// The container of each codec in a list such as `h264-mp4,vp8-webm`. H.265 goes where H.264 does
+/// unless the list says otherwise.
+fn formats(value: &str) -> Result<Containers, String> {
+    const ALLOWED: &str = "a list of h264-mp4, h264-ts, h264-webm, the same of h265, vp8-webm, vp8-mp4, and the \
+                           same of vp9 and av1 is allowed";
+    let mut containers = Containers::default();
+    let mut named: Vec<(&str, Container)> = Vec::new();
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let container = match pair {
-            "h264-mp4" => Container::Mp4,
-            "h264-ts" => Container::Ts,
-            "vp8-webm" => continue,
-            "h264-webm" => Container::Webm,
+        let (codec, container) = match pair.split_once('-') {
+            Some((codec, "mp4")) => (codec, Container::Mp4),
+            Some((codec, "webm")) => (codec, Container::Webm),
+            Some((codec @ ("h264" | "h265"), "ts")) => (codec, Container::Ts),
             _ => return Err(format!("{pair:?} is no codec and container; {ALLOWED}")),
         };
-        if h264.replace(container).is_some_and(|before| before != container) {
-            return Err(format!("h264 is named twice; {ALLOWED}"));
+        let place = match codec {
+            "h264" => &mut containers.h264,
+            "h265" => &mut containers.h265,
+            "vp8" => &mut containers.vp8,
+            "vp9" => &mut containers.vp9,
+            "av1" => &mut containers.av1,
+            _ => return Err(format!("{pair:?} is no codec and container; {ALLOWED}")),
+        };
+        *place = container;
+        if named
+            .iter()
+            .any(|(other, before)| *other == codec && *before != container)
+        {
+            return Err(format!("{codec} is named twice; {ALLOWED}"));
         }
+        named.push((codec, container));
     }
-    Ok(h264.unwrap_or(Container::Mp4))
+    if !named.iter().any(|(codec, _)| *codec == "h265") {
+        containers.h265 = containers.h264;
+    }
+    Ok(containers)
 }
 
 impl Checked {
@@ -285,12 +303,13 @@ impl Checked {
             record_rtsp_streams: self.on("record_rtsp_streams"),
             record_webrtc_streams: self.on("record_webrtc_streams"),
             record_pushed_streams: self.on("record_pushed_streams"),
-            h264_container: formats(self.value("record_formats")).unwrap_or(Container::Mp4),
+            containers: formats(self.value("record_formats")).unwrap_or_default(),
             sound: Sound {
                 sample_rate: self.aac_rate(),
                 channels: self.number("record_audio_codec_channels").try_into().unwrap_or(2),
                 aac_mode: self.number("record_fdk_aac_bitrate_mode").try_into().unwrap_or(5),
                 webm_vorbis: self.value("webm_audio_codec") == "vorbis",
+                mp4_copy: self.value("mp4_audio_codec") == "copy",
             },
             template: Template::parse(self.value("stream_record_policy_template")).unwrap_or_default(),
             name_encoding: match self.value("encode_record_name") {

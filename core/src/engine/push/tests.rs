@@ -12,9 +12,18 @@ use crate::engine::{Config, EventBody};
 use crate::media::ErrorKind;
 use crate::recording::report::FinishedFile;
 
+mod conformance;
+
 fn engine(folder: &Path) -> Engine {
+    engine_with(folder, &[])
+}
+
+fn engine_with(folder: &Path, settings: &[(&str, &str)]) -> Engine {
     let mut config = Config::new();
     config.set("record_dir", folder.to_str().unwrap()).unwrap();
+    for (key, value) in settings {
+        config.set(key, value).unwrap();
+    }
     let engine = Engine::new(config).unwrap();
     engine.start().unwrap();
     engine
@@ -187,7 +196,7 @@ fn a_declaration_that_is_wrong_says_what_is_allowed() {
     let push = engine.push("pushed", &PushOptions::default()).unwrap();
     let error = push.track(&track("h266")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(error.to_string().contains("h264, aac, mp3, vp8"), "{error}");
+    assert!(error.to_string().contains("h264, h265, aac, mp3, vp8"), "{error}");
     let broken = TrackSpec {
         codec: "h264".to_owned(),
         config: Bytes::from_static(b"nonsense"),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::clock::Now;
 use super::inlet::{Inlet, Told};
 use super::naming::{NameOptions, Template};
-use super::plan::{Naming, Plan, Sound};
+use super::plan::{Containers, Naming, Plan, Sound};
 use super::recording::Recording;
 use super::report::{FinishedFile, PartEnd, Report, Reporter, SessionIdentity};
 use super::rotation::RotationLimit;
@@ -150,12 +150,16 @@ impl Bench {
                 RotationLimit::Disabled
             },
             may_rotate: asked.may_rotate,
-            h264_container: asked.container,
+            containers: Containers {
+                h264: asked.container,
+                ..Containers::default()
+            },
             sound: Sound {
                 sample_rate: 44_100,
                 channels: 2,
                 aac_mode: 5,
                 webm_vorbis: false,
+                mp4_copy: false,
             },
             index_first: true,
             index_reserve_bytes: 0,

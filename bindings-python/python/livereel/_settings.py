@@ -68,6 +68,9 @@ class Settings(TypedDict, total=False):
     download_token: SettingValue
     cors_allowed_origins: SettingValue
     pull_allowed_hosts: SettingValue
+    rtsp_transport: SettingValue
+    pull_idle_timeout: SettingValue
+    pull_retry_max_delay: SettingValue
     http_max_connections: SettingValue
     event_webhook_url: SettingValue
     event_webhook_secret: SettingValue

@@ -168,6 +168,14 @@ pub struct PullHosts {
 }
 
 impl PullHosts {
+    /// Every host.
+    pub fn any() -> Self {
+        Self {
+            any: true,
+            ..Self::default()
+        }
+    }
+
     /// What is allowed, for messages.
     pub const ALLOWED: &'static str = "names, addresses or CIDR blocks with commas between, or * for any";
 

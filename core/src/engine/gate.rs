@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use super::Inner;
 use super::access::{Action, AuthorizeRequest, may_block, token_matches};
 use super::publisher::Publisher;
+use super::recordings::RecordOptions;
 use super::session::{MediaSession, SessionStart};
 use crate::ingest::{EndReason, Gate, Protocol, Publication, PublishRequest, Refusal};
 use crate::recording::report::SessionIdentity;
@@ -39,6 +40,25 @@ impl Gate for EngineGate {
 impl EngineGate {
     /// Makes the session of a publisher that may come in: one that was let in, or the host's own.
     pub(crate) fn open(&self, request: &PublishRequest) -> Result<Publisher, Refusal> {
+        let (session, continues) = self.session(request, None)?;
+        Ok(continues.unwrap_or_else(|| session.connect(&request.peer)))
+    }
+
+    /// Makes the session of a pull, which has no connection yet.
+    pub(crate) fn open_pull(
+        &self,
+        request: &PublishRequest,
+        recording: RecordOptions,
+    ) -> Result<Arc<MediaSession>, Refusal> {
+        self.session(request, Some(recording)).map(|(session, _)| session)
+    }
+
+    /// A new session, or the one that waits for this publisher, which is its connection from now on.
+    fn session(
+        &self,
+        request: &PublishRequest,
+        pulled: Option<RecordOptions>,
+    ) -> Result<(Arc<MediaSession>, Option<Publisher>), Refusal> {
         let engine = self.0.upgrade().ok_or_else(|| refusal("the engine is stopping"))?;
         let query = |key: &str| {
             request
@@ -77,6 +97,8 @@ impl EngineGate {
             room: query("room").to_owned(),
             peer: request.peer.clone(),
             record,
+            pulled_until: pulled.is_some().then(|| engine.stop.child_token()),
+            recording: pulled.unwrap_or_default(),
             preroll: engine.settings.preroll,
         };
         let mut locked = engine.sessions.lock();
@@ -97,8 +119,12 @@ impl EngineGate {
                 )));
             }
             let continues = waiting || !engine.settings.reconnect_window.is_zero();
-            if continues && known.may_continue(request.protocol, query("login"), query("room")) {
-                return Ok(known.connect(&request.peer));
+            if continues
+                && start.pulled_until.is_none()
+                && known.may_continue(request.protocol, query("login"), query("room"))
+            {
+                let publisher = known.connect(&request.peer);
+                return Ok((Arc::clone(known), Some(publisher)));
             }
             sessions.remove(&known.identity.media_session_id);
         }
@@ -111,7 +137,7 @@ impl EngineGate {
         {
             tracing::info!(stream_name = request.stream_name, "another publisher has taken over");
         }
-        Ok(session.connect(&request.peer))
+        Ok((session, None))
     }
 }
 

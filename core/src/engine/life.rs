@@ -31,6 +31,9 @@ use crate::storage::retention::Removal;
 /// How long hooks that still run are waited for after the last file.
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long pulls may take to say good-bye to their sources.
+const PULL_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long events that a callback is slow to take are waited for at the end.
 const EVENT_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -329,6 +332,9 @@ impl Inner {
                 tracing::error!(%error, "a listener ended badly");
             }
         }
+        self.pulls.close();
+        // Those that do not end in time are left to the end of their sessions below.
+        let _ = runtime.block_on(async { tokio::time::timeout(PULL_PATIENCE, self.pulls.wait()).await });
         let left = self.sessions.lock().take().unwrap_or_default();
         for session in left.into_values() {
             session.end(EndReason::EngineStopped);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::media::sync::{Condvar, Mutex};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub mod access;
 pub(crate) mod clock;
@@ -23,6 +24,7 @@ mod life;
 mod notifier;
 mod preroll;
 mod publisher;
+pub mod pull;
 pub mod push;
 mod recordings;
 mod retention;
@@ -35,6 +37,7 @@ pub use control::WeakEngine;
 pub use events::{Event, EventBody, RemovalReason, TrackFacts};
 pub use history::SessionFile;
 pub use notifier::{EventQueue, SubscriptionId};
+pub use pull::PullOptions;
 pub use push::{Push, PushOptions, Pushed};
 pub use recordings::RecordOptions;
 
@@ -103,6 +106,8 @@ pub(crate) struct Inner {
     life: Mutex<Life>,
     life_changed: Condvar,
     stop: CancellationToken,
+    /// The tasks of pulls.
+    pulls: TaskTracker,
     process: u32,
 }
 
@@ -159,6 +164,7 @@ impl Engine {
             life: Mutex::new(Life::New),
             life_changed: Condvar::new(),
             stop: CancellationToken::new(),
+            pulls: TaskTracker::new(),
             process: std::process::id(),
         };
         Ok(Self {

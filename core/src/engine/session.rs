@@ -26,8 +26,14 @@ pub(crate) struct MediaSession {
     pub(crate) protocol: Protocol,
     pub(crate) room: String,
     started: UnixMs,
-    /// Whether it is recorded from its beginning.
+    /// Whether it is recorded from its beginning,
     record: bool,
+    /// and how.
+    recording: RecordOptions,
+    /// Whether the engine connects to its source, and not the source to the engine.
+    pulled: bool,
+    /// Fires when it has ended, or the engine stops.
+    over: CancellationToken,
     engine: Weak<Inner>,
     state: Mutex<State>,
     key_frame_wanted: Arc<Notify>,
@@ -79,17 +85,28 @@ pub(crate) struct SessionStart {
     pub(crate) room: String,
     pub(crate) peer: String,
     pub(crate) record: bool,
+    pub(crate) recording: RecordOptions,
     pub(crate) preroll: Duration,
+    /// Of a pull: fires when the engine stops.
+    pub(crate) pulled_until: Option<CancellationToken>,
 }
 
 impl MediaSession {
     pub(crate) fn new(start: SessionStart, engine: Weak<Inner>) -> Self {
+        let mut connection = Connection::new(0, start.peer);
+        if start.pulled_until.is_some() {
+            // It begins without one.
+            connection.lost_at = Some(Duration::ZERO);
+        }
         Self {
             identity: Arc::new(start.identity),
             protocol: start.protocol,
             room: start.room,
             started: unix_now(),
             record: start.record,
+            recording: start.recording,
+            pulled: start.pulled_until.is_some(),
+            over: start.pulled_until.unwrap_or_default(),
             engine,
             state: Mutex::new(State {
                 tracks: Vec::new(),
@@ -98,7 +115,7 @@ impl MediaSession {
                 preroll: Preroll::new(start.preroll),
                 published: false,
                 ended: false,
-                connection: Connection::new(0, start.peer),
+                connection,
                 samples_in: 0,
                 bytes_in: 0,
                 link: None,
@@ -167,12 +184,12 @@ impl MediaSession {
 
     /// Whether a publisher that asks for the same stream may continue this session.
     pub(crate) fn may_continue(&self, protocol: Protocol, login: &str, room: &str) -> bool {
-        self.protocol == protocol && self.identity.login == login && self.room == room
+        !self.pulled && self.protocol == protocol && self.identity.login == login && self.room == room
     }
 
     /// Whether its connection went away, and it waits for another.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.state.lock().connection.lost_at.is_some()
+        !self.pulled && self.state.lock().connection.lost_at.is_some()
     }
 
     /// Connection `number` has ended. One that broke may come back within `record_reconnect_window`.
@@ -185,6 +202,21 @@ impl MediaSession {
             drop(state);
             return self.end(reason);
         };
+        if self.pulled
+            && !matches!(
+                reason,
+                EndReason::Terminated | EndReason::TakenOver | EndReason::EngineStopped
+            )
+        {
+            let published = state.published;
+            state.connection.lost_at = Some(engine.clock.mono());
+            drop(state);
+            if published {
+                let body = EventBody::SessionInterrupted { reason };
+                engine.notifier.emit(body, Some(Arc::clone(&self.identity)), None);
+            }
+            return;
+        }
         let broke = matches!(
             reason,
             EndReason::ConnectionLost | EndReason::Idle | EndReason::ProtocolError
@@ -266,7 +298,7 @@ impl MediaSession {
         if !self.record {
             return;
         }
-        if let Err(error) = self.record(&RecordOptions::default()) {
+        if let Err(error) = self.record(&self.recording) {
             let body = EventBody::RecordingFailed {
                 code: error.kind().name().to_owned(),
                 message: error.to_string(),
@@ -322,6 +354,11 @@ impl MediaSession {
         self.state.lock().link = Some(facts);
     }
 
+    /// Fires when a pull is to end.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
     /// Why the connection is to end.
     pub(crate) fn end_reason(&self) -> EndReason {
         self.state.lock().connection.end_reason
@@ -344,6 +381,7 @@ impl MediaSession {
         let published = state.published;
         let link = state.link;
         state.connection.cancel.cancel();
+        self.over.cancel();
         let (samples, bytes) = (state.samples_in, state.bytes_in);
         drop(state);
         let Some(engine) = self.engine.upgrade() else { return };

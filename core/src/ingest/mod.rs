@@ -14,6 +14,7 @@ pub mod pull;
 pub mod push;
 pub mod rtmp;
 pub mod rtp;
+pub mod rtsp;
 
 /// The way in by which a media session came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

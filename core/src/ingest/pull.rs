@@ -36,13 +36,18 @@ pub struct PullSource {
 impl PullSource {
     /// The URL without its credentials and query, as it may be shown and logged.
     pub fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        // A URL that cannot have credentials has none.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_query(None);
-        url.to_string()
+        shown(&self.url)
     }
+}
+
+/// A URL without its credentials and query, as it may be shown and logged.
+pub fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    // A URL that cannot have credentials has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
 }
 
 impl fmt::Debug for PullSource {

@@ -88,6 +88,7 @@ impl RestOptions {
             rest_token: settings.rest_token.clone(),
             download_token: settings.download_token.clone(),
             cors_allowed_origins: settings.cors_allowed_origins.clone(),
+            pull_allowed_hosts: settings.pull_allowed_hosts.clone(),
             attachment: settings.attachment,
             record_fragments_dir: settings.fragments_dir.clone(),
             record_fragments_max_size: settings.fragments_max_size,
@@ -95,7 +96,6 @@ impl RestOptions {
             record_stop_timeout: settings.stop_timeout,
             http_max_connections: settings.http_max_connections,
             webhook: settings.webhook.clone(),
-            ..Self::default()
         }
     }
 

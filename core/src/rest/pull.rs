@@ -1,7 +1,7 @@
 //! Gets the calls below `/rest-api/pull`.
 //! Gives them to the engine, once it is sure that the address may be pulled from.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,11 +14,9 @@ use super::json::JsonBody;
 use super::recorder::{RecordConfig, SessionBody};
 use super::router::{RestState, blocking};
 use crate::engine::access::pull_allowed;
-use crate::engine::{Action, Engine, RecordOptions};
-use crate::media::{Error, ErrorKind, Result};
-
-/// Longest URL of a pull, in bytes.
-const MAX_URI_BYTES: usize = 4096;
+use crate::engine::{Action, PullOptions};
+use crate::ingest::pull::shown;
+use crate::media::{ErrorKind, Result};
 
 /// A stream to be pulled.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,50 +43,42 @@ pub(crate) struct Pulled {
     media_session_id: String,
 }
 
-/// A pull that was found to be allowed.
-struct PullRequest {
-    uri: String,
-    /// The address that was checked, and the only one to connect to.
-    address: SocketAddr,
-    stream_name: Option<String>,
-    record: Option<bool>,
-    options: RecordOptions,
-}
-
 /// Pulls a stream.
 #[utoipa::path(post, path = "/rest-api/pull/startup", tag = "pull", request_body = PullBody,
     security((), ("rest_token" = [])), responses(
     (status = 200, description = "It is being pulled", body = Pulled),
     (status = 400, description = "A field is wrong", body = ErrorBody),
     (status = 403, description = "The host is not among `pull_allowed_hosts`", body = ErrorBody),
-    (status = 501, description = "This build does not pull", body = ErrorBody)))]
+    (status = 500, description = "The engine does not run", body = ErrorBody)))]
 pub(crate) async fn startup(
     State(state): State<RestState>,
     caller: Caller,
     JsonBody(body): JsonBody<PullBody>,
 ) -> Result<Json<Pulled>, RestError> {
-    if body.uri.len() > MAX_URI_BYTES {
-        let message = format!("it has {} bytes; at most {MAX_URI_BYTES} are taken", body.uri.len());
-        return Err(RestError::field("uri", message));
-    }
-    let options = body.config.unwrap_or_default().options()?;
+    let recording = body.config.unwrap_or_default().options()?;
     let mut asked = caller.asks(Action::Pull);
     asked.stream_name = body.stream_name.clone().unwrap_or_default();
     asked.resource = without_credentials(&body.uri);
     state.ask_host(asked).await?;
     let engine = state.engine()?;
     blocking(move || {
+        let hosts = state.options().pull_allowed_hosts.clone();
         let resolve = |host: &str, port: u16| Ok((host, port).to_socket_addrs()?.collect());
-        let address = pull_allowed(&body.uri, &state.options().pull_allowed_hosts, resolve)
-            .map_err(|error| RestError::from(error).about("uri"))?;
-        let request = PullRequest {
-            uri: body.uri,
-            address,
-            stream_name: body.stream_name,
+        // Asked for here for the answer's sake: each connection looks again.
+        pull_allowed(&body.uri, &hosts, resolve).map_err(|error| RestError::from(error).about("uri"))?;
+        let options = PullOptions {
+            stream_name: body.stream_name.unwrap_or_default(),
             record: body.record,
-            options,
+            recording,
+            ..PullOptions::default()
         };
-        let media_session_id = pull(&engine, request)?;
+        let session = engine
+            .pull_from(&body.uri, &options, hosts)
+            .map_err(|error| match error.kind() {
+                ErrorKind::InvalidArgument => RestError::from(error).about("streamName"),
+                _ => RestError::from(error),
+            })?;
+        let media_session_id = session.id().to_owned();
         Ok(Json(Pulled { media_session_id }))
     })
     .await
@@ -108,40 +98,7 @@ pub(crate) async fn terminate(
     super::stream::terminate(state, caller, body).await
 }
 
-/// The one place where a pull is handed to the engine; gives the media session's id.
-fn pull(_engine: &Engine, request: PullRequest) -> Result<String> {
-    let PullRequest {
-        uri,
-        address,
-        stream_name,
-        record,
-        options,
-    } = request;
-    tracing::debug!(
-        uri = without_credentials(&uri),
-        %address,
-        stream_name,
-        record,
-        ?options,
-        "a pull was asked for"
-    );
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        "pull a stream",
-        "this build does not pull streams",
-    ))
-}
-
 /// A URL as it may be shown and logged.
 fn without_credentials(uri: &str) -> String {
-    match url::Url::parse(uri) {
-        Ok(mut url) => {
-            // A URL that cannot have credentials has none.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.set_query(None);
-            url.to_string()
-        }
-        Err(_) => String::new(),
-    }
+    url::Url::parse(uri).map_or_else(|_| String::new(), |url| shown(&url))
 }

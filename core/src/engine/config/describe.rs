@@ -33,7 +33,7 @@ fn property(key: &Key) -> Value {
         Kind::Address => (json!("string"), json!({ "pattern": "^(.+:[0-9]{1,5})?$" })),
         Kind::Formats => (json!(["string", "array"]), json!({ "items": { "type": "string" } })),
         Kind::Template | Kind::Path if !key.default.is_empty() => (json!("string"), json!({ "minLength": 1 })),
-        Kind::Text | Kind::Path | Kind::Template => (json!("string"), json!({})),
+        Kind::Text | Kind::Path | Kind::Template | Kind::Hosts => (json!("string"), json!({})),
     };
     // What is not served yet takes its default only.
     let (kind, detail) = match (key.served, key.kind) {
@@ -96,6 +96,7 @@ pub(super) fn page() -> String {
             Kind::Formats => "a list".to_owned(),
             Kind::Bytes => "bytes, or a number with `K`, `M` or `G`".to_owned(),
             Kind::Address => "`host:port`".to_owned(),
+            Kind::Hosts => "names, addresses or CIDR blocks, or `*`".to_owned(),
         };
         let switches = super::SWITCHES.iter().filter(|switch| switch.key == key.name);
         let spelled: Vec<_> = key

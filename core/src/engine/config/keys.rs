@@ -46,6 +46,8 @@ pub enum Kind {
     Bytes,
     /// `host:port`; port 0 picks a free one.
     Address,
+    /// A list of hosts and CIDR blocks.
+    Hosts,
 }
 
 /// Whether this version acts on a setting.
@@ -104,7 +106,6 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-const PULLS: Served = Served::NotYet("pulling is not served by this version");
 const WEBRTC: Served = Served::NotYet("WebRTC is not served by this version");
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
@@ -154,8 +155,7 @@ pub const KEYS: &[Key] = &[
         Kind::Bool,
         "true",
         "Record what is pulled over RTSP",
-    )
-    .served(Served::NoEffect("this version does not pull over RTSP")),
+    ),
     key(
         "record_webrtc_streams",
         Kind::Bool,
@@ -423,11 +423,28 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "pull_allowed_hosts",
-        Kind::Text,
+        Kind::Hosts,
         "",
-        "Hosts or CIDR blocks that REST may pull from",
-    )
-    .served(PULLS),
+        "Hosts or CIDR blocks that REST may pull from, * for any",
+    ),
+    key(
+        "rtsp_transport",
+        Kind::Choice(&["tcp", "udp"]),
+        "tcp",
+        "How the media of an RTSP pull travels",
+    ),
+    key(
+        "pull_idle_timeout",
+        integer(1000, 600_000),
+        "10000",
+        "Milliseconds of silence after which a pull connects anew",
+    ),
+    key(
+        "pull_retry_max_delay",
+        integer(500, 600_000),
+        "30000",
+        "Longest wait in milliseconds before a pull connects again; waits begin at 500 and double",
+    ),
     key(
         "http_max_connections",
         integer(1, 65_536),

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::access::PullHosts;
 use crate::engine::webhook::WebhookOptions;
+use crate::ingest::pull::RtspTransport;
 use crate::media::{Error, Result};
 use crate::recording::naming::{NameEncoding, NameOptions, Template};
 use crate::recording::plan::{Containers, Sound};
@@ -72,6 +74,14 @@ pub struct Settings {
     pub new_part_on_change: bool,
     /// `record_reconnect_window`; zero for none.
     pub reconnect_window: Duration,
+    /// `pull_allowed_hosts`.
+    pub pull_allowed_hosts: PullHosts,
+    /// `rtsp_transport`.
+    pub rtsp_transport: RtspTransport,
+    /// `pull_idle_timeout`.
+    pub pull_idle_timeout: Duration,
+    /// `pull_retry_max_delay`.
+    pub pull_retry_max_delay: Duration,
     /// `publish_duplicate_name=take-over`.
     pub take_over: bool,
     /// `record_threads`.

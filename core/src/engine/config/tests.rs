@@ -126,7 +126,14 @@ const CASES: &[Case] = &[
         &["*", "https://a.example, https://b.example"],
         &[],
     ),
-    ("pull_allowed_hosts", &[], &["*"]),
+    (
+        "pull_allowed_hosts",
+        &["*", "cam.example, 10.0.0.0/8"],
+        &["10.0.0.0/99"],
+    ),
+    ("rtsp_transport", &["udp"], &["", "quic"]),
+    ("pull_idle_timeout", &["1000", "600000"], &["999", "600001"]),
+    ("pull_retry_max_delay", &["500", "600000"], &["499", "600001"]),
     ("http_max_connections", &["1", "65536"], &["0", "65537"]),
     ("event_webhook_url", &["http://127.0.0.1:9/events"], &[]),
     ("event_webhook_secret", &["s3cr3t"], &[]),
@@ -377,11 +384,7 @@ fn a_file_of_web_call_server_loads_and_each_key_has_its_effect() {
         .iter()
         .map(|remark| (remark.key.as_str(), remark))
         .collect();
-    for key in [
-        "record_rtsp_streams",
-        "record_webrtc_streams",
-        "webm_java_writer_enable",
-    ] {
+    for key in ["record_webrtc_streams", "webm_java_writer_enable"] {
         assert!(told[key].message.starts_with("has no effect: "), "{:?}", told[key]);
     }
     assert!(
@@ -397,16 +400,18 @@ fn a_file_of_web_call_server_loads_and_each_key_has_its_effect() {
             .message
             .contains("no file can be handed to it")
     );
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(told.len(), 6, "{told:#?}");
 }
 
 #[test]
 fn a_key_of_web_call_server_that_is_not_served_yet_is_a_warning_in_its_own_file_only() {
     let mut config = Config::new();
-    config.load_properties(b"pull_allowed_hosts=*", "a.properties").unwrap();
+    config
+        .load_properties(b"webrtc_udp_ports=40000", "a.properties")
+        .unwrap();
     let resolved = config.resolve().unwrap();
-    assert!(resolved.warnings[0].message.contains("pulling is not served"));
-    assert!(set(&[("pull_allowed_hosts", "*")]).resolve().is_err());
+    assert!(resolved.warnings[0].message.contains("WebRTC is not served"));
+    assert!(set(&[("webrtc_udp_ports", "40000")]).resolve().is_err());
 }
 
 #[test]
@@ -672,7 +677,15 @@ fn the_schema_takes_and_refuses_what_the_check_does() {
             // in a path, ports above 65535, and what depends on another key.
             let beyond = matches!(
                 *value,
-                "{stream}" | "{streamName" | "}" | "mp4" | "h264-webm" | "h264-mp4,h264-ts" | "h264_ts" | "vp9-ts"
+                "{stream}"
+                    | "{streamName"
+                    | "}"
+                    | "mp4"
+                    | "h264-webm"
+                    | "h264-mp4,h264-ts"
+                    | "h264_ts"
+                    | "vp9-ts"
+                    | "10.0.0.0/99"
             ) || matches!(
                 *value,
                 "99999999999G" | "nul\0" | "127.0.0.1:65536" | "0.0.0.0:1935" | "[::]:0"

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Config, Effective, Given, KEYS, Key, Kind, Origin, Remark, Resolved, Secret, Served, Settings, Switch};
+use crate::engine::access::PullHosts;
 use crate::engine::webhook::WebhookOptions;
+use crate::ingest::pull::RtspTransport;
 use crate::media::{Container, Error, ErrorKind, Result};
 use crate::recording::naming::{Element, NameEncoding, Template};
 use crate::recording::plan::{Containers, Sound};
@@ -134,6 +136,7 @@ fn check(key: &Key, value: &str) -> Result<(), String> {
         Kind::Formats => formats(value).map(|_| ()),
         Kind::Bytes if bytes(value).is_some() => Ok(()),
         Kind::Bytes => Err("bytes are allowed, with K, M or G (1024 each) behind the number".to_owned()),
+        Kind::Hosts => PullHosts::parse(value).map(|_| ()).map_err(in_words),
         Kind::Address if address(value) => Ok(()),
         Kind::Address => Err("host:port is allowed, such as 127.0.0.1:1935, port 0 for a free one".to_owned()),
     }
@@ -336,6 +339,13 @@ impl Checked {
             cluster_max_bytes: self.number("webm_cluster_max_size").try_into().unwrap_or(u32::MAX),
             new_part_on_change: self.value("record_on_format_change") == "new-part",
             reconnect_window: seconds("record_reconnect_window"),
+            pull_allowed_hosts: PullHosts::parse(self.value("pull_allowed_hosts")).unwrap_or_default(),
+            rtsp_transport: match self.value("rtsp_transport") {
+                "udp" => RtspTransport::Udp,
+                _ => RtspTransport::Tcp,
+            },
+            pull_idle_timeout: Duration::from_millis(self.number("pull_idle_timeout")),
+            pull_retry_max_delay: Duration::from_millis(self.number("pull_retry_max_delay")),
             take_over: self.value("publish_duplicate_name") == "take-over",
             threads: count("record_threads"),
             stop_timeout: seconds("record_stop_timeout"),

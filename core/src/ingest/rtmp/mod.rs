@@ -18,6 +18,7 @@ mod log_limit;
 mod message;
 mod names;
 mod pace;
+pub mod pull;
 mod reader;
 mod replies;
 mod server;

@@ -195,14 +195,6 @@ const REFUSED: &[(&str, &str, &str, u16, &str, &str)] = &[
     (
         "POST",
         "/rest-api/pull/startup",
-        r#"{"uri":"rtsp://10.0.0.1/a"}"#,
-        501,
-        "unsupported",
-        "",
-    ),
-    (
-        "POST",
-        "/rest-api/pull/startup",
         r#"{"uri":"rtsp://10.0.0.1/a","record":"yes"}"#,
         400,
         "invalid_argument",
@@ -241,6 +233,28 @@ fn every_wrong_request_is_answered_with_its_status_and_the_field() {
         assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
         assert_eq!(answer.header("allow").is_some(), *status == 405, "{path}");
     }
+}
+
+#[test]
+fn a_pull_is_begun_listed_and_ended() {
+    let served = Served::with(RestOptions {
+        pull_allowed_hosts: crate::engine::PullHosts::parse("127.0.0.1").unwrap(),
+        ..RestOptions::default()
+    });
+    // Nobody listens there: the pull goes on trying.
+    let body = r#"{"uri":"rtsp://user:secret@127.0.0.1:9/door","streamName":"door","record":true}"#;
+    let begun = served.post("/rest-api/pull/startup", body);
+    assert_eq!(begun.status, 200, "{begun:?}");
+    let id = begun.json()["mediaSessionId"].as_str().unwrap().to_owned();
+    let again = served.post("/rest-api/pull/startup", body).error();
+    assert_eq!(again, (400, "invalid_argument".to_owned(), "streamName".to_owned()));
+    let listed = served.post("/rest-api/stream/find_all", "{}");
+    let text = listed.json().to_string();
+    assert!(text.contains(&id) && text.contains("rtsp://127.0.0.1:9/door"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    let body = format!(r#"{{"mediaSessionId":"{id}"}}"#);
+    assert_eq!(served.post("/rest-api/pull/terminate", &body).status, 200);
+    assert_eq!(served.post("/rest-api/pull/terminate", &body).error().0, 404);
 }
 
 #[test]

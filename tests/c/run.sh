@@ -155,7 +155,7 @@ valgrind_run() {
     plain_build
     for program in $programs; do
         run valgrind "$program" "$prefix/bin" \
-            "valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible --child-silent-after-fork=yes --suppressions=$here/valgrind.supp"
+            "valgrind --quiet --fair-sched=yes --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible --child-silent-after-fork=yes --suppressions=$here/valgrind.supp"
     done
 }
 

@@ -195,6 +195,10 @@ pub trait File: Send + Sync + std::fmt::Debug {
     /// As `sync_data`.
     fn sync_all(&self) -> Result<()>;
 
+    /// Tells the system that the first `until` bytes, which are on stable storage, need not stay in its
+    /// memory. Advice: nothing may come of it.
+    fn leave_memory(&self, until: u64);
+
     /// Cuts or extends with zeros.
     ///
     /// # Errors

@@ -109,6 +109,13 @@ impl File for OsFile {
         retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(|errno| self.error("sync a file", errno))
     }
 
+    fn leave_memory(&self, until: u64) {
+        if let Some(length) = std::num::NonZeroU64::new(until) {
+            // Advice that is not taken costs memory, and nothing else.
+            let _ = rustix::fs::fadvise(&self.fd, 0, Some(length), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn set_len(&self, len: u64) -> Result<()> {
         retry_on_intr(|| rustix::fs::ftruncate(&self.fd, len)).map_err(|errno| self.error("set a file's length", errno))
     }

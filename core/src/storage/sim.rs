@@ -618,6 +618,8 @@ impl File for SimFile {
         self.sync()
     }
 
+    fn leave_memory(&self, _until: u64) {}
+
     fn set_len(&self, len: u64) -> Result<()> {
         self.fs.begin_whole("set a file's length", &self.path)?;
         self.fs.disk.lock().change(self.inode, DataOp::SetLen(len));

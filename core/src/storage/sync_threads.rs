@@ -27,6 +27,8 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 struct Asked {
     file: Arc<dyn File>,
+    /// So many of its first bytes need not stay in the system's memory afterwards.
+    leave: u64,
     ticket: Arc<Ticket>,
 }
 
@@ -53,11 +55,13 @@ impl SyncThreads {
         Ok(started)
     }
 
-    /// Asks for a sync of what was written to `file` by now.
-    pub(super) fn sync(&self, file: &Arc<dyn File>) -> Arc<Ticket> {
+    /// Asks for a sync of what was written to `file` by now, after which its first `leave` bytes need
+    /// not stay in the system's memory.
+    pub(super) fn sync(&self, file: &Arc<dyn File>, leave: u64) -> Arc<Ticket> {
         let ticket = Arc::new(Ticket::default());
         let asked = Asked {
             file: Arc::clone(file),
+            leave,
             ticket: Arc::clone(&ticket),
         };
         let left = match &self.asked {
@@ -86,6 +90,9 @@ impl Drop for SyncThreads {
 impl Asked {
     fn run(self) {
         let outcome = self.file.sync_data();
+        if outcome.is_ok() && self.leave > 0 {
+            self.file.leave_memory(self.leave);
+        }
         // The lock on the file goes before the outcome is told: who waits for it may open it again.
         drop(self.file);
         *self.ticket.outcome.lock() = Some(outcome);

@@ -266,6 +266,18 @@ export class Session {
   terminate(): void
 }
 
+export interface PullOptions extends RecordOptions {
+  /** Its name here; the last part of the URL where left out. */
+  streamName?: string
+  /** Whether it is recorded from its start; as the settings say where left out. */
+  record?: boolean
+  login?: string
+  /** Recordings of a session in a room never rotate. */
+  room?: string
+  /** How RTSP media travels; `rtspTransport` where left out. */
+  transport?: 'tcp' | 'udp'
+}
+
 export interface PushOptions {
   /** Whether it is recorded from its start; `recordPushedStreams` where left out. */
   record?: boolean
@@ -342,6 +354,11 @@ export class Engine extends EventEmitter {
   recording(recordingId: string): Recording
   /** Begins a stream that the host hands in. */
   push(streamName: string, options?: PushOptions): Push
+  /**
+   * Pulls a stream from another server: `rtsp://` or `rtmp://`, credentials in the URL. Returns at once; a
+   * source that is away or goes away is tried again until `terminate()`, and one recording covers it all.
+   */
+  pull(url: string, options?: PullOptions): Session
   /** Finishes growing files of dead engines, as `start` does by itself. */
   recover(): Promise<FinishedFile[]>
   /** Lets the process exit while the engine runs. */

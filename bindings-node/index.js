@@ -261,6 +261,11 @@ class Engine extends EventEmitter {
     return new Push(this.#native, guard(() => this.#native.push(streamName, record, login, room)))
   }
 
+  pull(url, { streamName, record, login, room, transport, template, rotation } = {}) {
+    const options = { streamName, record, login, room, transport, template, rotation }
+    return new Session(this.#native, guard(() => this.#native.pull(url, options)))
+  }
+
   async recover() {
     return camelKeys(JSON.parse(await guardAsync(() => this.#native.recover())))
   }

@@ -505,6 +505,25 @@ int32_t livereel_push_end(livereel_push *push, livereel_error **error);
 // releases memory only.
 void livereel_push_free(livereel_push *push);
 
+// Pulls a stream from another server: rtsp:// or rtmp://, credentials in the URL. Returns at once; a
+// source that is away or goes away is tried again until livereel_session_terminate, and one recording
+// covers it all. `stream_name` is its name here, NULL for the last part of the URL; `record` 1 or 0,
+// or negative for what the settings say; `login` and `room` may be NULL; `transport` is "tcp" or
+// "udp" for RTSP, or NULL for the setting rtsp_transport; `options` say how it is recorded, NULL for
+// as the settings do. Puts out the media session's id, unless `media_session_id` is NULL; the caller
+// frees it with livereel_string_free. LIVEREEL_E_INVALID_ARGUMENT names what is wrong,
+// LIVEREEL_E_INVALID_STATE where the engine does not run.
+int32_t livereel_pull_start(livereel_engine *engine,
+                            const char *url,
+                            const char *stream_name,
+                            int32_t record,
+                            const char *login,
+                            const char *room,
+                            const char *transport,
+                            const livereel_record_options *options,
+                            char **media_session_id,
+                            livereel_error **error);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

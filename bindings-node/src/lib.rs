@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use livereel::engine::events::EVENT_NAMES;
-use livereel::engine::{Config, Engine, Push, PushOptions, Pushed, RecordOptions};
+use livereel::engine::{Config, Engine, PullOptions, Push, PushOptions, Pushed, RecordOptions};
+use livereel::ingest::pull::RtspTransport;
 use livereel::ingest::push::{PushSample, TrackSpec};
 use livereel::media::{ErrorKind, TrackId};
 use napi::bindgen_prelude::{AsyncTask, Env, Function};
@@ -225,6 +226,39 @@ impl NativeEngine {
         })
     }
 
+    /// Pulls a stream from another server; gives the media session's id.
+    #[napi(catch_unwind)]
+    pub fn pull(&self, url: String, options: PullCall) -> Result<String> {
+        let transport = match options.transport.as_deref() {
+            None => Ok(None),
+            Some(text) => RtspTransport::parse(text).map(Some).ok_or_else(|| {
+                livereel::media::Error::new(
+                    ErrorKind::InvalidArgument,
+                    "pull a stream",
+                    "transport is not tcp or udp",
+                )
+                .with("transport", text.escape_debug())
+            }),
+        };
+        let session = transport.and_then(|transport| {
+            let options = PullOptions {
+                stream_name: options.stream_name.unwrap_or_default(),
+                record: options.record,
+                login: options.login.unwrap_or_default(),
+                room: options.room.unwrap_or_default(),
+                transport,
+                recording: RecordOptions {
+                    template: options.template,
+                    rotation: options.rotation,
+                },
+            };
+            self.engine.pull(&url, &options)
+        });
+        session
+            .map(|session| session.id().to_owned())
+            .map_err(|error| convert(&error))
+    }
+
     fn call(
         &self,
         call: impl FnOnce(&Engine) -> livereel::media::Result<serde_json::Value> + Send + 'static,
@@ -234,6 +268,25 @@ impl NativeEngine {
             call: Some(Box::new(call)),
         })
     }
+}
+
+/// What `index.js` hands on of a pull.
+#[napi(object, object_to_js = false)]
+pub struct PullCall {
+    /// Its name here.
+    pub stream_name: Option<String>,
+    /// Whether it is recorded from its start.
+    pub record: Option<bool>,
+    /// `{login}` of file names.
+    pub login: Option<String>,
+    /// Its room.
+    pub room: Option<String>,
+    /// `tcp` or `udp`.
+    pub transport: Option<String>,
+    /// File-name template of its first recording.
+    pub template: Option<String>,
+    /// Rotation of its first recording.
+    pub rotation: Option<String>,
 }
 
 /// A stream that the host pushes.

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use livereel::engine::config::Origin;
-use livereel::engine::{Config, Engine, PushOptions};
+use livereel::engine::{Config, Engine, PullOptions, PushOptions, RecordOptions};
+use livereel::ingest::pull::RtspTransport;
 use livereel::media::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 
@@ -101,6 +102,45 @@ impl NativeEngine {
         let options = PushOptions { record, login, room };
         let push = self.0.call(py, |engine| engine.push(stream_name, &options))?;
         Ok(NativePush(Owned::new(push)))
+    }
+
+    /// Pulls a stream from another server.
+    #[expect(clippy::too_many_arguments, reason = "one a keyword of the Python face")]
+    fn pull(
+        &self,
+        py: Python<'_>,
+        url: &str,
+        stream_name: String,
+        record: Option<bool>,
+        login: String,
+        room: String,
+        transport: Option<&str>,
+        template: Option<String>,
+        rotation: Option<String>,
+    ) -> PyResult<NativeSession> {
+        let session = self.0.call(py, |engine| {
+            let transport = match transport {
+                None => None,
+                Some(text) => Some(RtspTransport::parse(text).ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::InvalidArgument,
+                        "pull a stream",
+                        "transport is not tcp or udp",
+                    )
+                    .with("transport", text.escape_debug())
+                })?),
+            };
+            let options = PullOptions {
+                stream_name,
+                record,
+                login,
+                room,
+                transport,
+                recording: RecordOptions { template, rotation },
+            };
+            engine.pull(url, &options)
+        })?;
+        Ok(NativeSession(Owned::new(session)))
     }
 
     /// Finishes growing files of dead engines; the files as JSON.

@@ -34,5 +34,7 @@ pub mod recording;
 
 pub mod push;
 
+pub mod pull;
+
 #[cfg(test)]
 mod tests;

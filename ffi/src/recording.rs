@@ -71,6 +71,25 @@ impl RecordOptionsC {
     }
 }
 
+/// What a host says of a recording.
+///
+/// # Safety
+/// `options` is NULL or points to as many readable bytes as its struct_size says, and its texts live.
+pub(crate) unsafe fn record_options(call: Call, options: *const RecordOptionsC) -> Result<RecordOptions> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        let given = RecordOptionsC::read(call, options)?;
+        Ok(RecordOptions {
+            template: call
+                .optional_text("options.file_template", given.file_template)?
+                .map(str::to_owned),
+            rotation: call
+                .optional_text("options.rotation", given.rotation)?
+                .map(str::to_owned),
+        })
+    }
+}
+
 /// Starts one more recording of a media session. `options` may be NULL. Puts out the recording's id,
 /// unless `recording_id` is NULL; the caller frees it with livereel_string_free.
 /// LIVEREEL_E_INVALID_ARGUMENT names a wrong option, LIVEREEL_E_NOT_FOUND where no session has this
@@ -93,17 +112,7 @@ pub unsafe extern "C" fn livereel_recording_start(
             )
         };
         // SAFETY: by contract `options` is NULL or as long as it says, and its texts live.
-        let options = unsafe {
-            let given = RecordOptionsC::read(call, options)?;
-            RecordOptions {
-                template: call
-                    .optional_text("options.file_template", given.file_template)?
-                    .map(str::to_owned),
-                rotation: call
-                    .optional_text("options.rotation", given.rotation)?
-                    .map(str::to_owned),
-            }
-        };
+        let options = unsafe { record_options(call, options)? };
         let recording = engine.session(id)?.record(options)?;
         if place.is_wanted() {
             place.write(into_raw(recording.id()));

@@ -87,8 +87,34 @@ static void a_sample_that_is_not_taken_stays_the_callers(void) {
     log_free(log);
 }
 
+static void a_pull_is_begun_listed_and_ended(void) {
+    struct event_log *log = log_new();
+    livereel_engine *engine = running(log);
+    livereel_record_options options = LIVEREEL_RECORD_OPTIONS_INIT;
+    char *session = NULL;
+    char *sessions = NULL;
+    // The discard port: nobody listens, and the pull goes on trying.
+    const char *url = "rtsp://user:secret@127.0.0.1:9/door";
+    options.file_template = "{streamName}";
+    CHECK(livereel_pull_start(engine, "door", NULL, -1, NULL, NULL, NULL, NULL, NULL, NULL) ==
+          LIVEREEL_E_INVALID_ARGUMENT);
+    CHECK(livereel_pull_start(engine, url, NULL, -1, NULL, NULL, "quic", NULL, NULL, NULL) ==
+          LIVEREEL_E_INVALID_ARGUMENT);
+    CALL(livereel_pull_start(engine, url, "front", 1, "me", NULL, "udp", &options, &session, &error));
+    CHECK(strlen(session) == 36);
+    CALL(livereel_engine_sessions_json(engine, &sessions, &error));
+    CHECK(strstr(sessions, session) != NULL);
+    CHECK(strstr(sessions, "secret") == NULL);
+    CALL(livereel_session_terminate(engine, session, &error));
+    livereel_string_free(sessions);
+    livereel_string_free(session);
+    livereel_engine_free(engine);
+    log_free(log);
+}
+
 int main(void) {
     RUN(a_stream_of_lent_samples_is_recorded_and_each_is_given_back_once);
     RUN(a_sample_that_is_not_taken_stays_the_callers);
+    RUN(a_pull_is_begun_listed_and_ended);
     return 0;
 }

@@ -15,7 +15,7 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from . import _livereel
 from ._errors import Error
@@ -213,6 +213,38 @@ class Engine:
         :raises InvalidStateError: the engine does not run.
         """
         return Push(self._native.push(stream_name, record, login, room))
+
+    def pull(
+        self,
+        url: str,
+        *,
+        stream_name: str = "",
+        record: Optional[bool] = None,
+        login: str = "",
+        room: str = "",
+        transport: Optional[Literal["tcp", "udp"]] = None,
+        template: Optional[str] = None,
+        rotation: Optional[str] = None,
+    ) -> Session:
+        """Pulls a stream from another server: ``rtsp://`` or ``rtmp://``, credentials in the URL.
+
+        Returns at once. A source that is away or goes away is tried again until
+        :meth:`Session.terminate`; one recording covers it all. A source that cannot be reached is
+        told by a ``warning`` event (``pull_failed``).
+
+        :param stream_name: its name here; empty for the last part of the URL.
+        :param record: whether it is recorded from its start; ``None`` as the settings say.
+        :param login: ``{login}`` of file names.
+        :param room: recordings of a session in a room never rotate.
+        :param transport: how RTSP media travels; ``None`` as ``rtsp_transport`` says.
+        :param template: file-name template of its first recording.
+        :param rotation: rotation of its first recording.
+        :raises InvalidArgumentError: the URL, the name or an option is wrong.
+        :raises InvalidStateError: the engine does not run.
+        """
+        return Session(
+            self._native.pull(url, stream_name, record, login, room, transport, template, rotation)
+        )
 
     def recover(self) -> list[FinishedFile]:
         """Finishes files that a crash left growing, as :meth:`start` does by itself.

@@ -43,6 +43,17 @@ class Engine:
     def recording(self, recording_id: str) -> Recording: ...
     def recover(self) -> str: ...
     def push(self, stream_name: str, record: Optional[bool], login: str, room: str) -> Push: ...
+    def pull(
+        self,
+        url: str,
+        stream_name: str,
+        record: Optional[bool],
+        login: str,
+        room: str,
+        transport: Optional[str],
+        template: Optional[str],
+        rotation: Optional[str],
+    ) -> Session: ...
 
 @final
 class EventQueue:

@@ -18,6 +18,17 @@ pub enum RtspTransport {
     Udp,
 }
 
+impl RtspTransport {
+    /// `tcp` or `udp`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "tcp" => Some(Self::Tcp),
+            "udp" => Some(Self::Udp),
+            _ => None,
+        }
+    }
+}
+
 /// Where one connection of a pull goes. Its `Debug` form leaves credentials and the query out.
 #[derive(Clone)]
 pub struct PullSource {

@@ -340,10 +340,7 @@ impl Checked {
             new_part_on_change: self.value("record_on_format_change") == "new-part",
             reconnect_window: seconds("record_reconnect_window"),
             pull_allowed_hosts: PullHosts::parse(self.value("pull_allowed_hosts")).unwrap_or_default(),
-            rtsp_transport: match self.value("rtsp_transport") {
-                "udp" => RtspTransport::Udp,
-                _ => RtspTransport::Tcp,
-            },
+            rtsp_transport: RtspTransport::parse(self.value("rtsp_transport")).unwrap_or_default(),
             pull_idle_timeout: Duration::from_millis(self.number("pull_idle_timeout")),
             pull_retry_max_delay: Duration::from_millis(self.number("pull_retry_max_delay")),
             take_over: self.value("publish_duplicate_name") == "take-over",

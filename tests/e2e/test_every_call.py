@@ -121,7 +121,7 @@ def test_a_recovery_that_is_killed_at_any_call_is_finished_by_the_next(serve, tm
         killed = serve_until_killed(folder, formats, faults.inject(call, "signal=SIGKILL", log, n))
         recovered = recover(serve, folder, formats)
         told = {event["path"]: event for event in [*killed.named("recovered"), *recovered]}
-        assert len(told) == 2
+        assert len(told) == 2, (n, sorted(path.name for path in folder.iterdir()), killed.events, killed.log.read_text()[-3000:])
         assert_the_folder_is_sound(folder, {event["file_name"] for event in told.values()})
         for path in told:
             media.opens(path)

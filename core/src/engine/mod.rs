@@ -211,7 +211,9 @@ impl Engine {
         self.handle.inner.notifier.unsubscribe(id);
     }
 
-    /// A queue of every event from now on. It ends after the last event of a stopped engine.
+    /// A queue of every event from now on. It ends after the last event of a stopped engine. An event
+    /// counts as told once it is in the queue: what a crash takes from there is not told again. A host
+    /// that must not miss a finished file notes it down in a callback ([`Engine::on_event`]).
     pub fn events(&self) -> EventQueue {
         EventQueue::subscribe(&self.handle.inner.notifier)
     }

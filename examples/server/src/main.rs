@@ -66,12 +66,10 @@ fn run(matches: &clap::ArgMatches) -> Result<()> {
         ));
     }
     let engine = Engine::new(config)?;
-    let events = engine.events();
-    let printer = std::thread::spawn(move || {
-        for event in events {
-            // A reader that is gone must not stop a recording: files are finished all the same.
-            let _ = writeln!(std::io::stdout().lock(), "{}", event.to_json());
-        }
+    // A callback and not a queue: a finished file counts as told only when its line is written.
+    engine.on_event(|event| {
+        // A reader that is gone must not stop a recording: files are finished all the same.
+        let _ = writeln!(std::io::stdout().lock(), "{}", event.to_json());
     });
     if recover_only {
         engine.recover()?;
@@ -79,7 +77,6 @@ fn run(matches: &clap::ArgMatches) -> Result<()> {
         serve(&engine, matches.get_flag(flags::PROGRESS))?;
     }
     drop(engine);
-    let _ = printer.join();
     Ok(())
 }
 

@@ -57,6 +57,51 @@ test('a pushed stream is recorded packet for packet', async (context) => {
   assert.equal(file.tracks[0].samplesWritten, sent)
 })
 
+/** The tags of an FLV file: kind, time in milliseconds, body. */
+function* flvTags(data) {
+  for (let at = 13; at + 11 < data.length; ) {
+    const length = data.readUIntBE(at + 1, 3)
+    const time = data.readUIntBE(at + 4, 3) | (data[at + 7] << 24)
+    yield { kind: data[at], time, body: data.subarray(at + 11, at + 11 + length) }
+    at += 11 + length + 4
+  }
+}
+
+/** MD5 of the payloads of each stream, as ffmpeg reads a file. */
+function streamHashes(file) {
+  const args = ['-i', file, '-map', '0:v', '-map', '0:a', '-c', 'copy', '-f', 'streamhash', '-hash', 'md5', '-']
+  return execFileSync('ffmpeg', [...FFMPEG, ...args]).toString()
+}
+
+test('a real file with B-frames and sound is recorded packet for packet', async (context) => {
+  const folder = temporaryFolder(context)
+  const source = path.join(folder, 'source.flv')
+  const lavfi = ['-f', 'lavfi', '-i', 'testsrc2=size=160x120:rate=25:duration=4', '-f', 'lavfi', '-i', 'sine=duration=4']
+  const codecs = ['-c:v', 'libx264', '-preset', 'ultrafast', '-bf', '2', '-g', '25', '-c:a', 'aac']
+  execFileSync('ffmpeg', [...FFMPEG, ...lavfi, ...codecs, source])
+  const engine = new Engine({ recordDir: folder })
+  await engine.start()
+  const finished = nextEvent(engine, 'fileFinished')
+  const push = engine.push('file')
+  const tracks = {}
+  for (const { kind, time, body } of flvTags(fs.readFileSync(source))) {
+    const video = kind === 9
+    const head = video ? 5 : 2
+    const payload = body.subarray(head)
+    if (kind !== 8 && !video) continue
+    if (body[1] === 0) {
+      tracks[kind] = push.track(video ? 'h264' : 'aac', { config: payload })
+    } else if (body[1] === 1) {
+      const times = { dts: time, pts: time + (video ? body.readUIntBE(2, 3) : 0), key: !video || body[0] >> 4 === 1 }
+      while (!push.push(tracks[kind], payload, times)) await once(push, 'drain')
+    }
+  }
+  push.end()
+  const file = await finished
+  await engine.stop()
+  assert.equal(streamHashes(file.path), streamHashes(source))
+})
+
 test('samples come fast, and a full stream drains', async (context) => {
   const engine = new Engine({ recordDir: temporaryFolder(context) })
   await engine.start()

@@ -59,6 +59,53 @@ def test_a_pushed_stream_is_recorded_packet_for_packet(tmp_path: Path, adts: Pat
     assert balance.samples_in == balance.samples_written == len(list(frames(adts)))
 
 
+def flv_tags(data: bytes) -> Iterator[tuple[int, int, memoryview]]:
+    """The tags of an FLV file: kind, time in milliseconds, body."""
+    at = 13
+    while at + 11 < len(data):
+        length = int.from_bytes(data[at + 1 : at + 4], "big")
+        time_ms = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
+        yield data[at], time_ms, memoryview(data)[at + 11 : at + 11 + length]
+        at += 11 + length + 4
+
+
+def times_of(path: Path) -> list[float]:
+    """Presentation times of the pictures in milliseconds, from the first one shown."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time", "-of", "csv=p=0"]
+    text = subprocess.run([*command, path], capture_output=True, text=True, check=True).stdout
+    times = [round(float(line.strip(",")) * 1000) for line in text.split()]
+    return [at - min(times) for at in times]
+
+
+def test_a_real_file_with_b_frames_and_sound_is_recorded_packet_for_packet(tmp_path: Path) -> None:
+    source = tmp_path / "source.flv"
+    pictures = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=4"]
+    sound = ["-f", "lavfi", "-i", "sine=duration=4"]
+    codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "25", "-c:a", "aac"]
+    subprocess.run([*FFMPEG, *pictures, *sound, *codecs, source], check=True)
+    engine = livereel.Engine(record_dir=tmp_path / "records")
+    engine.start()
+    events = engine.events(timeout=30)
+    tracks: dict[int, int] = {}
+    with engine.push("file") as push:
+        for kind, at, body in flv_tags(source.read_bytes()):
+            if kind not in (8, 9):
+                continue
+            video = kind == 9
+            payload = body[5 if video else 2 :]
+            if body[1] == 0:
+                tracks[kind] = push.track("h264" if video else "aac", bytes(payload))
+            elif body[1] == 1:
+                composition = int.from_bytes(body[2:5], "big") if video else 0
+                key = not video or body[0] >> 4 == 1
+                while not push.push(tracks[kind], payload, at + composition, dts=at, key=key):
+                    assert push.wait(30)
+    file = finish(engine, events)
+    for stream in ("0:v", "0:a"):
+        assert packets(file.path, stream) == packets(source, stream)
+    assert times_of(file.path) == times_of(source)
+
+
 def test_twenty_thousand_samples_take_well_under_their_second(tmp_path: Path) -> None:
     engine = livereel.Engine(record_dir=tmp_path)
     engine.start()

@@ -4,6 +4,7 @@
 use rml_amf0::Amf0Value;
 
 use super::amf0::Value;
+use super::flv_tags::{AUDIO_FOURCCS, VIDEO_FOURCCS};
 use super::names::{self, Name};
 use super::replies::{Replies, object, status, text};
 use crate::media::{Error, ErrorKind, Result};
@@ -175,8 +176,9 @@ impl Commands {
         }
     }
 
-    /// Section 7.2.1.1. What the peer tells of itself beside the app (codecs, FourCCs, URLs) does
-    /// not matter to a recorder.
+    /// Section 7.2.1.1. What the peer tells of itself beside the app (codecs, URLs) does not matter to
+    /// a recorder. A peer that speaks of FourCCs or capabilities is told ours (Enhanced RTMP v2,
+    /// section "Enhancing NetConnection connect Command").
     fn on_connect(&mut self, command: &Command<'_>, replies: &mut Replies) -> Result<()> {
         let properties = command.arguments.first();
         let app = properties
@@ -195,6 +197,10 @@ impl Commands {
             return Ok(());
         };
         info.insert("objectEncoding".to_owned(), Amf0Value::Number(0.0));
+        let enhanced = ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"];
+        if properties.is_some_and(|properties| enhanced.iter().any(|name| properties.get(name).is_some())) {
+            info.extend(capabilities());
+        }
         replies.command("_result", command.transaction, about_us, Amf0Value::Object(info), 0)?;
         self.state = State::Connected;
         Ok(())
@@ -263,6 +269,32 @@ impl Command<'_> {
 }
 
 const OPERATION: &str = "follow an RTMP command";
+
+/// What is taken of Enhanced RTMP, as `connect` and the answer to it tell.
+pub(super) fn capabilities() -> [(String, Amf0Value); 4] {
+    /// `CanDecode`, in an info map.
+    const TAKEN: f64 = 1.0;
+    /// `ModEx`, in `capsEx`.
+    const MODIFIERS: f64 = 4.0;
+    let name = |code: &[u8; 4]| String::from_utf8_lossy(code).into_owned();
+    let video: Vec<String> = VIDEO_FOURCCS.iter().map(|(code, _)| name(code)).collect();
+    let audio: Vec<String> = AUDIO_FOURCCS.iter().map(|(code, _)| name(code)).collect();
+    let map = |names: &[String]| {
+        Amf0Value::Object(
+            names
+                .iter()
+                .map(|name| (name.clone(), Amf0Value::Number(TAKEN)))
+                .collect(),
+        )
+    };
+    let list = video.iter().chain(&audio).map(|name| text(name)).collect();
+    [
+        ("videoFourCcInfoMap".to_owned(), map(&video)),
+        ("audioFourCcInfoMap".to_owned(), map(&audio)),
+        ("fourCcList".to_owned(), Amf0Value::StrictArray(list)),
+        ("capsEx".to_owned(), Amf0Value::Number(MODIFIERS)),
+    ]
+}
 
 /// `_result`, where the peer waits for one (section 7.2.1.2: transaction 0 does not).
 fn answer(command: &Command<'_>, result: Amf0Value, replies: &mut Replies) -> Result<()> {

@@ -8,10 +8,11 @@ use serde_json::Map;
 use super::amf0::{self, Value};
 use super::chunks::Dechunker;
 use super::commands::{Ask, Commands, Event};
-use super::handshake::ServerHandshake;
+use super::handshake::HalfHandshake;
 use super::limits::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, MAX_METADATA_BYTES, PUBLISH_TIMEOUT};
 use super::log_limit::LogLimit;
 use super::message::{Aggregate, Message, message_type};
+use super::player::{Player, Wish};
 use super::reader::Reader;
 use super::replies::Replies;
 use super::tracks::{Media, Tracks};
@@ -40,10 +41,10 @@ pub enum Action {
 /// Time is an argument, measured from the accept of the connection, and never goes back. After an
 /// error the connection is to be closed; what was handed out before stays valid.
 pub struct Connection {
-    handshake: Option<Box<ServerHandshake>>,
+    handshake: Option<Box<HalfHandshake>>,
     chunks: Dechunker,
     aggregate: Option<Aggregate>,
-    commands: Commands,
+    role: Role,
     replies: Replies,
     tracks: Option<Tracks>,
     /// A sample whose track was handed out just before.
@@ -56,13 +57,34 @@ pub struct Connection {
     bad_facts: LogLimit,
 }
 
+/// Who we are.
+enum Role {
+    /// A server, to which publishers come.
+    Server(Commands),
+    /// A player, which a server sends a stream to.
+    Player(Player),
+}
+
+impl Role {
+    fn is_closing(&self) -> bool {
+        match self {
+            Self::Server(commands) => commands.is_closing(),
+            Self::Player(player) => player.is_closing(),
+        }
+    }
+
+    fn is_asking(&self) -> bool {
+        matches!(self, Self::Server(commands) if commands.is_asking())
+    }
+}
+
 impl Default for Connection {
     fn default() -> Self {
         Self {
-            handshake: Some(Box::new(ServerHandshake::new())),
+            handshake: Some(Box::new(HalfHandshake::of_server())),
             chunks: Dechunker::default(),
             aggregate: None,
-            commands: Commands::new(),
+            role: Role::Server(Commands::new()),
             replies: Replies::new(),
             tracks: None,
             sample: None,
@@ -77,6 +99,21 @@ impl Default for Connection {
 }
 
 impl Connection {
+    /// A connection to a server that is to send us a stream.
+    ///
+    /// # Errors
+    /// `Internal` where there is no randomness to be had.
+    pub(super) fn player(wish: Wish) -> Result<Self> {
+        let (handshake, first) = HalfHandshake::of_player()?;
+        let mut connection = Self {
+            handshake: Some(Box::new(handshake)),
+            role: Role::Player(Player::new(wish)),
+            ..Self::default()
+        };
+        connection.replies.raw(&first);
+        Ok(connection)
+    }
+
     /// Takes bytes off the front of `input` until they cause an action; `None` when all are taken
     /// and caused nothing more. To be called again with the rest after every action.
     ///
@@ -97,11 +134,11 @@ impl Connection {
             return Ok(Some(Action::Sample(sample)));
         }
         loop {
-            if self.commands.is_closing() {
+            if self.role.is_closing() {
                 *input = &[];
                 return Ok(None);
             }
-            if self.commands.is_asking() {
+            if self.role.is_asking() {
                 return Ok(None);
             }
             if let Some(handshake) = &mut self.handshake {
@@ -113,6 +150,9 @@ impl Connection {
                 if is_over {
                     self.handshake = None;
                     self.deadline = now.saturating_add(PUBLISH_TIMEOUT);
+                    if let Role::Player(player) = &mut self.role {
+                        player.connect(&mut self.replies)?;
+                    }
                 }
                 continue;
             }
@@ -134,7 +174,7 @@ impl Connection {
     /// # Errors
     /// `InvalidState` where no publish was asked for.
     pub fn accept(&mut self, now: Duration) -> Result<()> {
-        self.commands.decide(Ok(()), &mut self.replies)?;
+        self.decide(Ok(()))?;
         self.chunks.set_publishing(true);
         self.tracks = Some(Tracks::default());
         self.deadline = now.saturating_add(IDLE_TIMEOUT);
@@ -146,7 +186,18 @@ impl Connection {
     /// # Errors
     /// `InvalidState` where no publish was asked for.
     pub fn refuse(&mut self, sentence: &str) -> Result<()> {
-        self.commands.decide(Err(sentence), &mut self.replies)
+        self.decide(Err(sentence))
+    }
+
+    fn decide(&mut self, decision: Result<(), &str>) -> Result<()> {
+        match &mut self.role {
+            Role::Server(commands) => commands.decide(decision, &mut self.replies),
+            Role::Player(_) => Err(Error::new(
+                ErrorKind::InvalidState,
+                "follow an RTMP command",
+                "a player is asked for nothing",
+            )),
+        }
     }
 
     /// Ends the connection from our side: the peer is told in the bytes that are left to write.
@@ -155,17 +206,20 @@ impl Connection {
     /// `LimitExceeded` where the peer has not read earlier answers.
     pub fn close(&mut self) -> Result<()> {
         self.tracks = None;
-        self.commands.close(&mut self.replies)
+        match &mut self.role {
+            Role::Server(commands) => commands.close(&mut self.replies),
+            Role::Player(player) => player.close(&mut self.replies),
+        }
     }
 
     /// Whether the connection is to be closed once all is written.
     pub fn is_closing(&self) -> bool {
-        self.commands.is_closing()
+        self.role.is_closing()
     }
 
     /// Whether a publication is open.
     pub fn is_publishing(&self) -> bool {
-        self.commands.is_publishing()
+        matches!(&self.role, Role::Server(commands) if commands.is_publishing())
     }
 
     /// When the peer's patience with us, or ours with the peer, runs out unless it says something.
@@ -211,7 +265,7 @@ impl Connection {
                 self.aggregate = Some(Aggregate::new(message));
                 Ok(None)
             }
-            message_type::USER_CONTROL => self.on_user_control(&message.payload).map(|()| None),
+            message_type::USER_CONTROL => self.on_user_control(&message.payload, now),
             message_type::WINDOW_ACK_SIZE => {
                 if let Some(bytes @ 1..) = Reader::new(&message.payload).u32() {
                     self.window_bytes = u64::from(bytes);
@@ -249,15 +303,30 @@ impl Connection {
 
     fn on_command(&mut self, payload: &[u8], stream_id: u32, now: Duration) -> Result<Option<Action>> {
         let values = amf0::decode(payload)?;
-        match self.commands.on_command(&values, stream_id, &mut self.replies)? {
-            Some(Event::Publish(ask)) => Ok(Some(Action::Publish(ask))),
-            Some(Event::Unpublish) => {
+        let event = match &mut self.role {
+            Role::Server(commands) => commands.on_command(&values, stream_id, &mut self.replies)?,
+            Role::Player(player) => {
+                let event = player.on_command(&values, &mut self.replies)?;
+                if player.is_playing() && self.tracks.is_none() {
+                    // Media may come before the server says that it begins, or without a word.
+                    self.tracks = Some(Tracks::default());
+                    self.chunks.set_publishing(true);
+                }
+                event
+            }
+        };
+        Ok(self.on_event(event, now))
+    }
+
+    fn on_event(&mut self, event: Option<Event>, now: Duration) -> Option<Action> {
+        match event? {
+            Event::Publish(ask) => Some(Action::Publish(ask)),
+            Event::Unpublish => {
                 self.tracks = None;
                 self.chunks.set_publishing(false);
                 self.deadline = now.saturating_add(IDLE_TIMEOUT);
-                Ok(Some(Action::Unpublish))
+                Some(Action::Unpublish)
             }
-            None => Ok(None),
         }
     }
 
@@ -295,13 +364,18 @@ impl Connection {
         }
     }
 
-    /// Section 7.1.7: a ping is answered, the rest is for players.
-    fn on_user_control(&mut self, payload: &[u8]) -> Result<()> {
+    /// Section 7.1.7: a ping is answered, and a player is told of the stream's end.
+    fn on_user_control(&mut self, payload: &[u8], now: Duration) -> Result<Option<Action>> {
+        const STREAM_EOF: u16 = 1;
         const PING_REQUEST: u16 = 6;
         let mut reader = Reader::new(payload);
-        match (reader.u16(), reader.u32()) {
-            (Some(PING_REQUEST), Some(time)) => self.replies.pong(time),
-            _ => Ok(()),
+        match (reader.u16(), reader.u32(), &mut self.role) {
+            (Some(PING_REQUEST), Some(time), _) => self.replies.pong(time).map(|()| None),
+            (Some(STREAM_EOF), Some(_), Role::Player(player)) => {
+                let event = player.end();
+                Ok(self.on_event(event, now))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -1,25 +1,41 @@
 //! Gets the first 3,073 bytes of a connection.
-//! Gives the server's half of the handshake, plain (RTMP 1.0 section 5.2) or with digests.
+//! Gives one half of the handshake, a server's or a player's, plain (RTMP 1.0 section 5.2) or with digests.
 
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 
 use crate::media::{Error, ErrorKind, Result};
 
-/// C0, C1 and C2. The crate keeps whatever it is given, so it is given no more than this.
+/// C0, C1 and C2, or S0, S1 and S2. The crate keeps whatever it is given, so it is given no more than this.
 const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
 
-/// The server's side of one handshake.
-pub(super) struct ServerHandshake {
+/// Our side of one handshake.
+pub(super) struct HalfHandshake {
     inner: Handshake,
     left: usize,
 }
 
-impl ServerHandshake {
-    pub(super) fn new() -> Self {
+impl HalfHandshake {
+    pub(super) fn of_server() -> Self {
         Self {
             inner: Handshake::new(PeerType::Server),
             left: HANDSHAKE_BYTES,
         }
+    }
+
+    /// A player's half, and the bytes that it begins with.
+    ///
+    /// # Errors
+    /// `Internal` where there is no randomness to be had.
+    pub(super) fn of_player() -> Result<(Self, Vec<u8>)> {
+        let mut inner = Handshake::new(PeerType::Client);
+        let first = inner
+            .generate_outbound_p0_and_p1()
+            .map_err(|error| Error::new(ErrorKind::Internal, "shake hands with an RTMP peer", error.to_string()))?;
+        let half = Self {
+            inner,
+            left: HANDSHAKE_BYTES,
+        };
+        Ok((half, first))
     }
 
     /// Takes bytes of the handshake off `input`; tells the answer, and whether the handshake is over.

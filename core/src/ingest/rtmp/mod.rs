@@ -18,6 +18,7 @@ mod log_limit;
 mod message;
 mod names;
 mod pace;
+mod player;
 pub mod pull;
 mod reader;
 mod replies;

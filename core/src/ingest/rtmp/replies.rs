@@ -49,7 +49,7 @@ impl Replies {
 
     /// What a server says before it answers `connect` (section 7.2.1.1).
     pub(super) fn opening(&mut self) -> Result<()> {
-        self.message(RtmpMessage::WindowAcknowledgement { size: WINDOW_BYTES }, 0)?;
+        self.window()?;
         self.message(
             RtmpMessage::SetPeerBandwidth {
                 size: WINDOW_BYTES,
@@ -57,12 +57,33 @@ impl Replies {
             },
             0,
         )?;
+        self.larger_chunks()
+    }
+
+    /// What a player says of how it wants to be acknowledged.
+    pub(super) fn window(&mut self) -> Result<()> {
+        self.message(RtmpMessage::WindowAcknowledgement { size: WINDOW_BYTES }, 0)
+    }
+
+    /// From here on our messages come in one chunk each.
+    pub(super) fn larger_chunks(&mut self) -> Result<()> {
         let packet = self
             .serializer
             .set_max_chunk_size(CHUNK_BYTES, RtmpTimestamp::new(0))
             .map_err(internal)?;
         self.raw(&packet.bytes);
         Ok(())
+    }
+
+    /// How much a player wants to be sent ahead (section 7.1.7).
+    pub(super) fn buffer_length(&mut self, stream_id: u32, ms: u32) -> Result<()> {
+        let message = RtmpMessage::UserControl {
+            event_type: UserControlEventType::SetBufferLength,
+            stream_id: Some(stream_id),
+            buffer_length: Some(ms),
+            timestamp: None,
+        };
+        self.message(message, 0)
     }
 
     /// Tells how many bytes came in, modulo 2^32 (section 5.4.3).
@@ -115,11 +136,23 @@ impl Replies {
         argument: Amf0Value,
         stream_id: u32,
     ) -> Result<()> {
+        self.call(name, transaction, object, vec![argument], stream_id)
+    }
+
+    /// A command on a message stream.
+    pub(super) fn call(
+        &mut self,
+        name: &str,
+        transaction: f64,
+        object: Amf0Value,
+        arguments: Vec<Amf0Value>,
+        stream_id: u32,
+    ) -> Result<()> {
         let message = RtmpMessage::Amf0Command {
             command_name: name.to_owned(),
             transaction_id: transaction,
             command_object: object,
-            additional_arguments: vec![argument],
+            additional_arguments: arguments,
         };
         self.message(message, stream_id)
     }

@@ -1,16 +1,20 @@
-//! Gets RTSP servers: cameras.
-//! Gives their tracks and samples to a publication, a connection a call.
+//! Gets RTSP servers: cameras (RFC 2326).
+//! Gives their tracks and samples to a publication, a connection a call of [`play`].
+//!
+//! What a connection meets, in order: `connection` (`message`, `auth`), `client` (`sdp`, `transport`),
+//! `player` (`track`, `rtcp`). The packets themselves are [`rtp`](super::rtp)'s.
 
-use tokio_util::sync::CancellationToken;
+mod auth;
+mod client;
+mod connection;
+mod limits;
+mod message;
+mod player;
+mod rtcp;
+mod sdp;
+#[cfg(test)]
+mod tests;
+mod track;
+mod transport;
 
-use super::EndReason;
-use super::pull::{Open, PullSource};
-use crate::media::{Error, ErrorKind, Result};
-
-/// Plays one connection of a pull to its end.
-///
-/// # Errors
-/// Why the source could not be played.
-pub async fn play(source: &PullSource, _open: Open<'_>, _stop: &CancellationToken) -> Result<EndReason> {
-    Err(Error::new(ErrorKind::Unsupported, "pull a stream", "RTSP is not pulled").with("url", source.shown()))
-}
+pub use player::play;

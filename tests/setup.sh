@@ -14,7 +14,7 @@ media=(ffmpeg)
 rivals=(nginx libnginx-mod-rtmp gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav python3)
 judges=(python3-venv chromium valgrind clang lld libclang-rt-14-dev strace rtmpdump mediainfo e2fsprogs mount
-  util-linux procps mkvtoolnix mediaconch openssl curl)
+  util-linux procps mkvtoolnix mediaconch openssl curl python3-gi gir1.2-gst-rtsp-server-1.0 vlc-bin vlc-plugin-base)
 
 case ${1:-test} in
   build) ;;

@@ -124,3 +124,33 @@ def _joined(name, first, second, shift=True):
     growing.write_bytes(out)
     growing.rename(path)
     return path
+
+
+def rtsp_files():
+    """4 s of each codec that cameras send, by the name of its stream. The words of a file's name tell
+    `rtsp_server.py` what is in it. AAC is in Matroska, which has no edit list: GStreamer cuts off what one hides."""
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-t", "4", "-pix_fmt", "yuv420p", "-g", "30"]
+    sound = [*AUDIO, "-t", "4"]
+    x264 = ["-c:v", "libx264", "-preset", "veryfast"]
+    x265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", "-tag:v", "hvc1"]
+    telephone = ["-ar", "8000", "-ac", "1"]
+    both = [*AUDIO, *picture, *x264, "-bf", "0", *AAC]
+    return {
+        "h264": _ffmpeg("rtsp.h264.aac.mkv", both),
+        "bframes": _ffmpeg("rtsp-b.h264.mp4", [*picture, *x264, "-bf", "2"]),
+        "h265": _ffmpeg("rtsp.h265.mp4", [*picture, *x265]),
+        "aac": _ffmpeg("rtsp.aac.mkv", [*sound, *AAC]),
+        "latm": _ffmpeg("rtsp.latm.mkv", [*sound, *AAC]),
+        "opus": _ffmpeg("rtsp.opus.mkv", [*sound, "-c:a", "libopus"]),
+        "pcma": _ffmpeg("rtsp.pcma.wav", [*sound, *telephone, "-c:a", "pcm_alaw"]),
+        "pcmu": _ffmpeg("rtsp.pcmu.wav", [*sound, *telephone, "-c:a", "pcm_mulaw"]),
+        "vp8": _ffmpeg("rtsp.vp8.mkv", [*picture, "-c:v", "libvpx", "-deadline", "realtime"]),
+    }
+
+
+def camera_h264():
+    """10 s of H.264 in Annex B: one slice a picture, a key frame a second, nothing reordered."""
+    every_second = ["-g", "30", "-keyint_min", "30", "-sc_threshold", "0", "-bf", "0"]
+    one_slice = ["-x264-params", "sliced-threads=0:slices=1"]
+    video = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-t", "10", "-pix_fmt", "yuv420p"]
+    return _ffmpeg("camera.h264", [*video, "-c:v", "libx264", "-preset", "veryfast", *every_second, *one_slice])

@@ -173,7 +173,7 @@ impl Player {
             self.gone_at = None;
         }
         if now >= self.last_media + self.idle_timeout {
-            if self.last_media < self.next_report && self.transport == RtspTransport::Udp {
+            if self.transport == RtspTransport::Udp && link(&self.playing.tracks).packets_received == 0 {
                 tracing::info!("nothing came over UDP: a firewall may be in the way (rtsp_transport=tcp)");
             }
             return Some(EndReason::Idle);
@@ -248,7 +248,7 @@ impl Player {
                 if track.rtp(bytes, now) {
                     self.last_media = now;
                 }
-                // At once: what waits in a queue here would be gone from no memory.
+                // At once, so that nothing gathers here however much came in one read.
                 track.hand_on(&mut *self.publication, now);
             }
             Part::Rtcp => {

@@ -187,6 +187,14 @@ impl Engine {
         &self.handle.inner.settings
     }
 
+    /// The server of WebRTC publishers, where the settings name ports for it and the engine runs.
+    pub(crate) fn webrtc(&self) -> Option<crate::ingest::webrtc::WebrtcServer> {
+        match &*self.handle.inner.life.lock() {
+            Life::Running(listeners) => listeners.webrtc(),
+            _ => None,
+        }
+    }
+
     /// The network threads, while the engine runs.
     pub(crate) fn runtime(&self) -> Option<tokio::runtime::Handle> {
         match &*self.handle.inner.life.lock() {

@@ -8,7 +8,7 @@ use super::access::{Action, AuthorizeRequest, may_block, token_matches};
 use super::publisher::Publisher;
 use super::recordings::RecordOptions;
 use super::session::{MediaSession, SessionStart};
-use crate::ingest::{EndReason, Gate, Protocol, Publication, PublishRequest, Refusal};
+use crate::ingest::{EndReason, Gate, Protocol, Publication, PublishRequest, Refusal, RefusalKind};
 use crate::recording::report::SessionIdentity;
 
 /// Longest stream name, login or room taken, in bytes: four times the longest file name.
@@ -19,11 +19,15 @@ pub(crate) struct EngineGate(pub(crate) Weak<Inner>);
 
 impl Gate for EngineGate {
     fn publish(&self, request: PublishRequest) -> Result<Box<dyn Publication>, Refusal> {
-        let engine = self.0.upgrade().ok_or_else(|| refusal("the engine is stopping"))?;
+        let engine = self
+            .0
+            .upgrade()
+            .ok_or_else(|| refusal(RefusalKind::Stopping, "the engine is stopping"))?;
         if let Some(token) = &engine.settings.publish_token
             && !token_matches(&token.0, request.token.as_deref())
         {
             return Err(refusal(
+                RefusalKind::Token,
                 "the publish token is missing or wrong: publish as name?token=…",
             ));
         }
@@ -31,7 +35,7 @@ impl Gate for EngineGate {
         asked.stream_name.clone_from(&request.stream_name);
         asked.resource.clone_from(&request.app);
         if !may_block(|| engine.authorize(&asked)) {
-            return Err(refusal("the host does not let it in"));
+            return Err(refusal(RefusalKind::Denied, "the host does not let it in"));
         }
         Ok(Box::new(self.open(&request)?))
     }
@@ -59,7 +63,10 @@ impl EngineGate {
         request: &PublishRequest,
         pulled: Option<RecordOptions>,
     ) -> Result<(Arc<MediaSession>, Option<Publisher>), Refusal> {
-        let engine = self.0.upgrade().ok_or_else(|| refusal("the engine is stopping"))?;
+        let engine = self
+            .0
+            .upgrade()
+            .ok_or_else(|| refusal(RefusalKind::Stopping, "the engine is stopping"))?;
         let query = |key: &str| {
             request
                 .query
@@ -73,17 +80,25 @@ impl EngineGate {
             ("room", query("room")),
         ] {
             if value.len() > MAX_NAME_BYTES {
-                return Err(refusal(&format!(
-                    "the {what} has {} bytes; at most {MAX_NAME_BYTES} are taken",
-                    value.len()
-                )));
+                return Err(refusal(
+                    RefusalKind::Invalid,
+                    &format!(
+                        "the {what} has {} bytes; at most {MAX_NAME_BYTES} are taken",
+                        value.len()
+                    ),
+                ));
             }
         }
         let record = match query("record") {
             "" => engine.settings.records(request.protocol),
             "true" | "1" => true,
             "false" | "0" => false,
-            other => return Err(refusal(&format!("record={other:?} is not true or false"))),
+            other => {
+                return Err(refusal(
+                    RefusalKind::Invalid,
+                    &format!("record={other:?} is not true or false"),
+                ));
+            }
         };
         let identity = SessionIdentity {
             media_session_id: uuid::Uuid::new_v4().to_string(),
@@ -103,7 +118,7 @@ impl EngineGate {
         };
         let mut locked = engine.sessions.lock();
         let Some(sessions) = locked.as_mut() else {
-            return Err(refusal("the engine is stopping"));
+            return Err(refusal(RefusalKind::Stopping, "the engine is stopping"));
         };
         let known = sessions
             .values()
@@ -112,11 +127,14 @@ impl EngineGate {
         if let Some(known) = &known {
             let waiting = known.is_waiting();
             if !waiting && !engine.settings.take_over {
-                return Err(refusal(&format!(
-                    "a stream named {:?} is being published already (publish_duplicate_name=take-over lets the newer \
+                return Err(refusal(
+                    RefusalKind::NameInUse,
+                    &format!(
+                        "a stream named {:?} is being published already (publish_duplicate_name=take-over lets the newer \
                      one in)",
-                    request.stream_name
-                )));
+                        request.stream_name
+                    ),
+                ));
             }
             let continues = waiting || !engine.settings.reconnect_window.is_zero();
             if continues
@@ -141,8 +159,9 @@ impl EngineGate {
     }
 }
 
-fn refusal(message: &str) -> Refusal {
+fn refusal(kind: RefusalKind, message: &str) -> Refusal {
     Refusal {
+        kind,
         message: message.to_owned(),
     }
 }

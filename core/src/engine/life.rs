@@ -18,6 +18,7 @@ use super::hook::HookJob;
 use super::notifier::UntilTold;
 use super::retention::{Hold, Outcome};
 use super::{Inner, Life, webhook};
+use crate::ingest::webrtc::{WebrtcOptions, WebrtcServer};
 use crate::ingest::{EndReason, SharedGate, rtmp};
 use crate::media::{Error, ErrorKind, Result};
 use crate::recording::clock::Clock;
@@ -41,12 +42,17 @@ const EVENT_PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Listeners {
     addresses: Vec<(&'static str, SocketAddr)>,
     tasks: Vec<JoinHandle<()>>,
+    webrtc: Option<WebrtcServer>,
     runtime: Runtime,
 }
 
 impl Listeners {
     pub(super) fn runtime(&self) -> tokio::runtime::Handle {
         self.runtime.handle().clone()
+    }
+
+    pub(super) fn webrtc(&self) -> Option<WebrtcServer> {
+        self.webrtc.clone()
     }
 
     pub(super) fn address(&self, protocol: &str) -> Option<SocketAddr> {
@@ -218,6 +224,7 @@ impl Inner {
         let mut listeners = Listeners {
             addresses: Vec::new(),
             tasks: Vec::new(),
+            webrtc: None,
             runtime,
         };
         if let Some(address) = &self.settings.rtmp_listen {
@@ -250,6 +257,10 @@ impl Inner {
             }));
             listeners.addresses.push(("rtmp", address));
         }
+        if let Err(error) = self.listen_webrtc(&mut listeners) {
+            listeners.runtime.shutdown_background();
+            return Err(error);
+        }
         let at = ListenAt {
             engine: WeakEngine::new(self),
             runtime: listeners.runtime(),
@@ -268,6 +279,27 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// Opens the ports of WebRTC, where the settings name some.
+    fn listen_webrtc(self: &Arc<Self>, listeners: &mut Listeners) -> Result<()> {
+        let Some(udp_ports) = self.settings.webrtc_udp_ports else {
+            return Ok(());
+        };
+        let options = WebrtcOptions {
+            udp_ports,
+            public_ips: self.settings.webrtc_public_ips.clone(),
+            jitter_max_delay: self.settings.webrtc_jitter_max_delay,
+            keep_broken_frames: self.settings.webrtc_keep_broken_frames,
+        };
+        let gate: SharedGate = Arc::new(EngineGate(Arc::downgrade(self)));
+        let (server, serve) = WebrtcServer::open(options, gate, listeners.runtime.handle(), self.stop.clone())?;
+        listeners.tasks.push(listeners.runtime.spawn(serve));
+        listeners
+            .addresses
+            .extend(server.address().map(|address| ("webrtc", address)));
+        listeners.webrtc = Some(server);
+        Ok(())
     }
 
     /// Begins a stop where none is under way, and waits for its end.

@@ -15,6 +15,7 @@ pub mod push;
 pub mod rtmp;
 pub mod rtp;
 pub mod rtsp;
+pub mod webrtc;
 
 /// The way in by which a media session came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -53,8 +54,25 @@ pub struct PublishRequest {
 /// Why a publisher is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// What it could do about it.
+    pub kind: RefusalKind,
     /// A sentence for the publisher.
     pub message: String,
+}
+
+/// Kinds of refusals, for protocols that tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The publish token is missing or wrong.
+    Token,
+    /// The host does not let it in.
+    Denied,
+    /// A stream of that name is being published.
+    NameInUse,
+    /// The name or a parameter cannot be used.
+    Invalid,
+    /// The engine is stopping.
+    Stopping,
 }
 
 /// Why a media session ended.

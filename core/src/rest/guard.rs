@@ -121,7 +121,7 @@ fn unauthorized() -> RestError {
     )
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned())
@@ -211,7 +211,8 @@ pub(crate) async fn cors(State(state): State<RestState>, request: Request, next:
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Link, Location",
+                "Accept-Patch, Accept-Post, Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, \
+                 Last-Modified, Link, Location",
             ),
         );
     }

@@ -23,6 +23,7 @@ mod start;
 mod stream;
 mod timed_io;
 mod tls;
+mod whip;
 
 pub use call::{Body, Chunks, FileRange};
 pub use guard::Peer;

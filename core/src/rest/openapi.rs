@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{metrics, pull, recorder, records, router, stream};
+use super::{metrics, pull, recorder, records, router, stream, whip};
 
 /// The page: one file, nothing from elsewhere.
 const PAGE: &str = include_str!("docs.html");
@@ -36,6 +36,9 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script
         pull::terminate,
         records::list,
         records::download,
+        whip::publish,
+        whip::unpublish,
+        whip::change,
         metrics::metrics,
         router::healthz,
     ),
@@ -53,6 +56,7 @@ impl Modify for Tokens {
             SecurityScheme::Http(scheme.description(Some(what.to_owned())).build())
         };
         components.add_security_scheme("rest_token", bearer("The setting `rest_token`."));
+        components.add_security_scheme("publish_token", bearer("The setting `publish_token`."));
         components.add_security_scheme("download_token", bearer("The setting `download_token`."));
         let in_query = ApiKey::Query(ApiKeyValue::with_description(
             "token",

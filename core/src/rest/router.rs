@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use http::{HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,7 +20,7 @@ use super::failures::Failures;
 use super::guard::{self, Guard};
 use super::metrics::{self, Metrics};
 use super::options::RestOptions;
-use super::{openapi, pull, recorder, records, stream};
+use super::{openapi, pull, recorder, records, stream, whip};
 use crate::engine::{Action, AuthorizeRequest, Engine, WeakEngine};
 use crate::media::Result;
 
@@ -125,12 +125,25 @@ impl Rest {
             .route("/client/records/", only(get(records::list), "GET, HEAD"))
             .route("/client/records/{*file}", only(get(records::download), "GET, HEAD"));
         let rest = rest.route("/metrics", only(get(metrics::metrics), "GET, HEAD"));
-        // What tells nothing of anybody's streams. The page of `GET /` and WHIP, which asks the engine's
-        // gate itself, are merged here too.
+        // What tells nothing of anybody's streams. The page of `GET /` is merged here too, and WHIP, which
+        // asks the engine's gate itself.
         let open = Router::new()
             .route("/healthz", only(get(healthz), "GET, HEAD"))
             .route("/openapi.json", only(get(openapi::document), "GET, HEAD"))
-            .route("/docs", only(get(openapi::page), "GET, HEAD"));
+            .route("/docs", only(get(openapi::page), "GET, HEAD"))
+            .route(
+                "/whip/{streamName}",
+                only(post(whip::publish).options(whip::options), "POST, OPTIONS"),
+            )
+            .route(
+                "/whip/{streamName}/{resource}",
+                only(
+                    delete(whip::unpublish)
+                        .patch(whip::change)
+                        .options(whip::options_of_session),
+                    "DELETE, PATCH, OPTIONS",
+                ),
+            );
         let unguarded = |request: Request, next: axum::middleware::Next| async move {
             match guard::check_host(&request) {
                 Ok(()) => next.run(request).await,

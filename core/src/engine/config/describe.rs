@@ -31,9 +31,13 @@ fn property(key: &Key) -> Value {
             json!({ "pattern": "^[0-9]+[KMG]?$", "minimum": 0 }),
         ),
         Kind::Address => (json!("string"), json!({ "pattern": "^(.+:[0-9]{1,5})?$" })),
+        Kind::UdpPorts => (
+            json!(["string", "integer"]),
+            json!({ "pattern": "^((.+:)?[0-9]{1,5}(-[0-9]{1,5})?)?$", "minimum": 0, "maximum": 65535 }),
+        ),
         Kind::Formats => (json!(["string", "array"]), json!({ "items": { "type": "string" } })),
         Kind::Template | Kind::Path if !key.default.is_empty() => (json!("string"), json!({ "minLength": 1 })),
-        Kind::Text | Kind::Path | Kind::Template | Kind::Hosts => (json!("string"), json!({})),
+        Kind::Text | Kind::Ips | Kind::Path | Kind::Template | Kind::Hosts => (json!("string"), json!({})),
     };
     // What is not served yet takes its default only.
     let (kind, detail) = match (key.served, key.kind) {
@@ -97,6 +101,8 @@ pub(super) fn page() -> String {
             Kind::Bytes => "bytes, or a number with `K`, `M` or `G`".to_owned(),
             Kind::Address => "`host:port`".to_owned(),
             Kind::Hosts => "names, addresses or CIDR blocks, or `*`".to_owned(),
+            Kind::UdpPorts => "`port` or `first-last`, `address:` before it where wanted".to_owned(),
+            Kind::Ips => "IP addresses, comma-separated".to_owned(),
         };
         let switches = super::SWITCHES.iter().filter(|switch| switch.key == key.name);
         let spelled: Vec<_> = key

@@ -48,6 +48,10 @@ pub enum Kind {
     Address,
     /// A list of hosts and CIDR blocks.
     Hosts,
+    /// `port` or `first-last`, with an address and a colon before it where wanted; port 0 picks a free one.
+    UdpPorts,
+    /// IP addresses with commas between them.
+    Ips,
 }
 
 /// Whether this version acts on a setting.
@@ -106,8 +110,6 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-const WEBRTC: Served = Served::NotYet("WebRTC is not served by this version");
-
 const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
     Key {
         name,
@@ -161,8 +163,7 @@ pub const KEYS: &[Key] = &[
         Kind::Bool,
         "true",
         "Record what is published over WebRTC",
-    )
-    .served(Served::NoEffect("WebRTC is not served by this version")),
+    ),
     key(
         "record_pushed_streams",
         Kind::Bool,
@@ -399,8 +400,30 @@ pub const KEYS: &[Key] = &[
         "Certificate chain of the HTTPS listener, PEM",
     ),
     key("tls_key", Kind::Path, "", "Private key of the HTTPS listener, PEM"),
-    key("webrtc_udp_ports", Kind::Text, "", "UDP port or ports of WebRTC").served(WEBRTC),
-    key("webrtc_public_ips", Kind::Text, "", "Addresses told to browsers").served(WEBRTC),
+    key(
+        "webrtc_udp_ports",
+        Kind::UdpPorts,
+        "",
+        "UDP port or ports of WebRTC, and of ICE over TCP",
+    ),
+    key(
+        "webrtc_public_ips",
+        Kind::Ips,
+        "",
+        "Addresses told to WebRTC publishers instead of this machine's own",
+    ),
+    key(
+        "webrtc_jitter_max_delay",
+        integer(0, 10_000),
+        "500",
+        "ms that a missing WebRTC packet is waited for",
+    ),
+    key(
+        "webrtc_broken_frames",
+        Kind::Choice(&["drop", "keep"]),
+        "drop",
+        "Pictures that miss packets or refer to lost ones: dropped until a key frame, or kept",
+    ),
     key(
         "allow_unauthenticated",
         Kind::Bool,

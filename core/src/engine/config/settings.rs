@@ -2,12 +2,14 @@
 //! Gives them typed, for the engine.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::access::PullHosts;
 use crate::engine::webhook::WebhookOptions;
 use crate::ingest::pull::RtspTransport;
+use crate::ingest::webrtc::UdpPorts;
 use crate::media::{Error, Result};
 use crate::recording::naming::{NameEncoding, NameOptions, Template};
 use crate::recording::plan::{Containers, Sound};
@@ -112,6 +114,14 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// `tls_key`.
     pub tls_key: Option<PathBuf>,
+    /// `webrtc_udp_ports`.
+    pub webrtc_udp_ports: Option<UdpPorts>,
+    /// `webrtc_public_ips`.
+    pub webrtc_public_ips: Vec<IpAddr>,
+    /// `webrtc_jitter_max_delay`.
+    pub webrtc_jitter_max_delay: Duration,
+    /// `webrtc_broken_frames=keep`.
+    pub webrtc_keep_broken_frames: bool,
     /// `allow_unauthenticated`.
     pub allow_unauthenticated: bool,
     /// `rest_token`.

@@ -1,7 +1,7 @@
 //! Gets what was given for each key.
 //! Gives the settings in force, or every problem at once.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::{Config, Effective, Given, KEYS, Key, Kind, Origin, Remark, Resolved,
 use crate::engine::access::PullHosts;
 use crate::engine::webhook::WebhookOptions;
 use crate::ingest::pull::RtspTransport;
+use crate::ingest::webrtc::UdpPorts;
 use crate::media::{Container, Error, ErrorKind, Result};
 use crate::recording::naming::{Element, NameEncoding, Template};
 use crate::recording::plan::{Containers, Sound};
@@ -139,6 +140,10 @@ fn check(key: &Key, value: &str) -> Result<(), String> {
         Kind::Hosts => PullHosts::parse(value).map(|_| ()).map_err(in_words),
         Kind::Address if address(value) => Ok(()),
         Kind::Address => Err("host:port is allowed, such as 127.0.0.1:1935, port 0 for a free one".to_owned()),
+        Kind::UdpPorts if UdpPorts::parse(value).is_some() => Ok(()),
+        Kind::UdpPorts => Err("a port or first-last is allowed, such as 8189 or 127.0.0.1:50000-50100".to_owned()),
+        Kind::Ips if ips(value).is_some() => Ok(()),
+        Kind::Ips => Err("IP addresses are allowed, with commas between them".to_owned()),
     }
 }
 
@@ -164,6 +169,16 @@ fn bytes(value: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Addresses with commas between them.
+fn ips(value: &str) -> Option<Vec<IpAddr>> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+        .map(|address| address.parse().ok())
+        .collect()
 }
 
 fn address(value: &str) -> bool {
@@ -358,6 +373,10 @@ impl Checked {
             https_listen: self.some("https_listen"),
             tls_cert: self.some("tls_cert").map(PathBuf::from),
             tls_key: self.some("tls_key").map(PathBuf::from),
+            webrtc_udp_ports: UdpPorts::parse(self.value("webrtc_udp_ports")),
+            webrtc_public_ips: ips(self.value("webrtc_public_ips")).unwrap_or_default(),
+            webrtc_jitter_max_delay: Duration::from_millis(self.number("webrtc_jitter_max_delay")),
+            webrtc_keep_broken_frames: self.value("webrtc_broken_frames") == "keep",
             allow_unauthenticated: self.on("allow_unauthenticated"),
             rest_token: self.some("rest_token").map(Secret),
             download_token: self.some("download_token").map(Secret),

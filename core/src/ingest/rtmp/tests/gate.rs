@@ -45,6 +45,7 @@ impl Gate for Arc<Collector> {
     fn publish(&self, request: PublishRequest) -> Result<Box<dyn Publication>, Refusal> {
         if request.stream_name == "refused" {
             return Err(Refusal {
+                kind: crate::ingest::RefusalKind::Denied,
                 message: "the token is wrong".to_owned(),
             });
         }

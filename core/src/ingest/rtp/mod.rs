@@ -17,7 +17,7 @@ mod receiver;
 mod reorder;
 mod session_time;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use format::Format;
 pub use packet::Packet;

@@ -290,6 +290,14 @@ impl Secure {
     }
 }
 
+#[cfg(test)]
+impl Secure {
+    /// As a publisher does.
+    pub(super) fn seal_rtp(&mut self, packet: &[u8]) -> BytesMut {
+        self.keys.as_mut().unwrap().outbound.encrypt_rtp(packet).unwrap()
+    }
+}
+
 impl Keys {
     /// The library keeps a window for every source that it hears of, forged or not: count them.
     fn open(&mut self, source: u32, open: impl FnOnce(&mut Context) -> Option<BytesMut>) -> Option<Bytes> {

@@ -329,5 +329,5 @@ impl Stream {
 /// `now` as a time of NTP: an era of its own, that only this side reads.
 fn ntp(now: Duration) -> u64 {
     let seconds = now.as_secs().wrapping_add(1 << 31) << 32;
-    seconds | (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000
+    seconds | ((u64::from(now.subsec_nanos()) << 32) / 1_000_000_000)
 }

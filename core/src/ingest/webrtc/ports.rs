@@ -150,10 +150,8 @@ mod tests {
     fn candidates_are_public_ones_or_those_that_the_route_tells() {
         let public = ["198.51.100.7".parse().unwrap()];
         let bound = "0.0.0.0:8189".parse().unwrap();
-        assert_eq!(
-            reachable_at(bound, &public, None),
-            ["198.51.100.7:8189".parse().unwrap()]
-        );
+        let told: SocketAddr = "198.51.100.7:8189".parse().unwrap();
+        assert_eq!(reachable_at(bound, &public, None), [told]);
         let own: SocketAddr = "127.0.0.1:8189".parse().unwrap();
         assert_eq!(reachable_at(own, &[], None), [own]);
         let local = reachable_at(bound, &[], Some("127.0.0.1".parse().unwrap()));

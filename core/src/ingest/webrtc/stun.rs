@@ -176,8 +176,25 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A check of a publisher.
+    pub(in super::super) fn request(username: &str, password: &str, nominates: bool, transaction: [u8; 12]) -> Vec<u8> {
+        let mut request = vec![0, 1, 0, 0];
+        request.extend_from_slice(&MAGIC_COOKIE);
+        request.extend_from_slice(&transaction);
+        let mut padded = username.as_bytes().to_vec();
+        padded.resize(username.len().next_multiple_of(4), 0);
+        attribute(&mut request, USERNAME, username.len(), &padded);
+        if nominates {
+            attribute(&mut request, USE_CANDIDATE, 0, &[]);
+        }
+        let tag = hmac::sign(&key(password), &covered(&request));
+        attribute(&mut request, MESSAGE_INTEGRITY, 20, tag.as_ref());
+        set_length(&mut request, 0);
+        request
+    }
 
     /// RFC 5769 section 2.1: user name `evtj:h6vY`, password `VOkJxbRl1RmTxUk/WvJxBt`.
     const SAMPLE: &str = "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74\
@@ -199,15 +216,7 @@ mod tests {
 
     #[test]
     fn answers_tell_the_address_under_integrity_and_fingerprint() {
-        let mut request = Vec::new();
-        request.extend_from_slice(&[0, 1, 0, 0]);
-        request.extend_from_slice(&MAGIC_COOKIE);
-        request.extend_from_slice(&[7; 12]);
-        attribute(&mut request, USERNAME, 5, b"us:th\0\0\0");
-        attribute(&mut request, USE_CANDIDATE, 0, &[]);
-        let tag = hmac::sign(&key("secret"), &covered(&request));
-        attribute(&mut request, MESSAGE_INTEGRITY, 20, tag.as_ref());
-        set_length(&mut request, 0);
+        let request = request("us:th", "secret", true, [7; 12]);
         let check = Check::parse(&request).unwrap();
         assert!(check.nominates && check.succeeds() && check.is_authentic("secret"));
         let answer = check.answer("192.0.2.1:32853".parse().unwrap(), "secret");

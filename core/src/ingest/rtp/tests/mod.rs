@@ -6,7 +6,7 @@ mod decode_times;
 mod formats;
 mod hostile;
 mod network;
-mod source;
+pub(in crate::ingest) mod source;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

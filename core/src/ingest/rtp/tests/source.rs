@@ -8,26 +8,26 @@ use super::*;
 
 /// A packet of the file.
 #[derive(Clone, Debug)]
-pub(super) struct Reference {
-    pub(super) pts: i64,
-    pub(super) dts: i64,
-    pub(super) key: bool,
-    pub(super) hash: String,
+pub(in crate::ingest) struct Reference {
+    pub(in crate::ingest) pts: i64,
+    pub(in crate::ingest) dts: i64,
+    pub(in crate::ingest) key: bool,
+    pub(in crate::ingest) hash: String,
 }
 
 /// A stream in both forms.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) references: Vec<Reference>,
+pub(in crate::ingest) struct Source {
+    pub(in crate::ingest) references: Vec<Reference>,
     /// Timescale of the file's track.
-    pub(super) timescale: i64,
-    pub(super) packets: Vec<Packet>,
+    pub(in crate::ingest) timescale: i64,
+    pub(in crate::ingest) packets: Vec<Packet>,
     /// The whole file.
-    pub(super) file: Vec<u8>,
+    pub(in crate::ingest) file: Vec<u8>,
 }
 
 /// What stands in the first box of `kind` in a file, and behind it.
-pub(super) fn box_in<'a>(file: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
+pub(in crate::ingest) fn box_in<'a>(file: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
     let at = file.windows(4).position(|four| four == kind).unwrap();
     &file[at + 4..]
 }
@@ -46,7 +46,7 @@ fn run(program: &str, args: &[&str], folder: &Path) -> Vec<u8> {
 }
 
 /// Encodes to `file` with ffmpeg and `encoder`'s words.
-pub(super) fn source(input: &str, encoder: &str, file: &str, payloader: &str) -> Source {
+pub(in crate::ingest) fn source(input: &str, encoder: &str, file: &str, payloader: &str) -> Source {
     let folder = tempfile::tempdir().unwrap();
     let mut args = vec!["-v", "error", "-f", "lavfi", "-i", input];
     args.extend(encoder.split_whitespace());
@@ -124,11 +124,11 @@ pub(super) fn source(input: &str, encoder: &str, file: &str, payloader: &str) ->
 
 const NUMBERS: &str = "timestamp-offset=4294900000 seqnum-offset=65500";
 
-pub(super) fn h264(options: &str, mtu: u32) -> Source {
+pub(in crate::ingest) fn h264(options: &str, mtu: u32) -> Source {
     h264_of(PICTURES, options, mtu)
 }
 
-pub(super) fn h264_of(input: &str, options: &str, mtu: u32) -> Source {
+pub(in crate::ingest) fn h264_of(input: &str, options: &str, mtu: u32) -> Source {
     source(
         input,
         &format!("-pix_fmt yuv420p -c:v libx264 -g 25 -preset veryfast {options}"),
@@ -137,7 +137,7 @@ pub(super) fn h264_of(input: &str, options: &str, mtu: u32) -> Source {
     )
 }
 
-pub(super) fn h265(options: &str, mtu: u32) -> Source {
+pub(in crate::ingest) fn h265(options: &str, mtu: u32) -> Source {
     source(
         PICTURES,
         &format!("-pix_fmt yuv420p -c:v libx265 -preset ultrafast -tag:v hvc1 {options}"),
@@ -146,7 +146,7 @@ pub(super) fn h265(options: &str, mtu: u32) -> Source {
     )
 }
 
-pub(super) fn vp8(mtu: u32) -> Source {
+pub(in crate::ingest) fn vp8(mtu: u32) -> Source {
     source(
         PICTURES,
         "-pix_fmt yuv420p -c:v libvpx -deadline realtime -cpu-used 8 -lag-in-frames 0 -g 25 -b:v 600k",
@@ -155,7 +155,7 @@ pub(super) fn vp8(mtu: u32) -> Source {
     )
 }
 
-pub(super) fn vp9(mtu: u32) -> Source {
+pub(in crate::ingest) fn vp9(mtu: u32) -> Source {
     source(
         PICTURES,
         "-pix_fmt yuv420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -lag-in-frames 0 -g 25 -b:v 600k",
@@ -164,7 +164,7 @@ pub(super) fn vp9(mtu: u32) -> Source {
     )
 }
 
-pub(super) fn opus() -> Source {
+pub(in crate::ingest) fn opus() -> Source {
     source(
         SOUND,
         "-c:a libopus",
@@ -173,7 +173,7 @@ pub(super) fn opus() -> Source {
     )
 }
 
-pub(super) fn aac(payloader: &str) -> Source {
+pub(in crate::ingest) fn aac(payloader: &str) -> Source {
     source(
         SOUND,
         "-c:a aac -b:a 128k",
@@ -182,7 +182,7 @@ pub(super) fn aac(payloader: &str) -> Source {
     )
 }
 
-pub(super) fn pcmu() -> Source {
+pub(in crate::ingest) fn pcmu() -> Source {
     source(
         "sine=r=8000:d=4",
         "-c:a pcm_mulaw",
@@ -192,7 +192,7 @@ pub(super) fn pcmu() -> Source {
 }
 
 /// A stream of each format in small packets, made once: what bad links and bad bytes are tried with.
-pub(super) fn each() -> &'static [(Source, Format, u32)] {
+pub(in crate::ingest) fn each() -> &'static [(Source, Format, u32)] {
     static EACH: std::sync::OnceLock<Vec<(Source, Format, u32)>> = std::sync::OnceLock::new();
     EACH.get_or_init(|| {
         let h264_format = Format::H264 { sets: Vec::new() };

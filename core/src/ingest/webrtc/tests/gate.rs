@@ -1,5 +1,6 @@
 //! A gate that writes down what reaches it, and a server before it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use crate::media::{Sample, TrackConfig, TrackId};
 pub(super) struct Received {
     pub(super) tracks: Vec<TrackConfig>,
     pub(super) samples: Vec<Sample>,
-    pub(super) dropped: u64,
+    pub(super) dropped: BTreeMap<u32, u64>,
     pub(super) link: LinkFacts,
     pub(super) end: Option<EndReason>,
 }
@@ -76,8 +77,8 @@ impl Publication for Collected {
         self.received.samples.push(sample);
     }
 
-    fn dropped(&mut self, _track: TrackId, _reason: &'static str, count: u64) {
-        self.received.dropped += count;
+    fn dropped(&mut self, track: TrackId, _reason: &'static str, count: u64) {
+        *self.received.dropped.entry(track.0).or_default() += count;
     }
 
     fn reconnected(&mut self) {}

@@ -3,16 +3,16 @@ Gives a failure where the file does not hold what they sent, for as long as they
 
 import asyncio
 import contextlib
-import fractions
-import json
+import subprocess
 import time
-import urllib.error
-import urllib.request
 
+import aiortc
 import media
 import pytest
+import rest
 from browser import CHROMIUM, FLAGS
 from playwright.sync_api import sync_playwright
+from publishers import FFMPEG_9
 from server import Server
 
 FAKE_DEVICES = [
@@ -60,12 +60,13 @@ async ({url, codec, seconds, simulcast}) => {
   const begun = performance.now();
   await new Promise(done => setTimeout(done, seconds * 1000));
   const stats = await sent();
-  const lasted = (performance.now() - begun) / 1000;
+  const least = (performance.now() - begun) / 1000;
   const location = new URL(response.headers.get('Location'), url);
   const ended = await fetch(location, {method: 'DELETE'});
+  const most = (performance.now() - begun) / 1000;
   peer.close();
   media.getTracks().forEach(track => track.stop());
-  return {status: response.status, ended: ended.status, etag: response.headers.get('ETag'), lasted, stats, answer};
+  return {status: response.status, ended: ended.status, etag: response.headers.get('ETag'), least, most, stats, answer};
 }
 """
 
@@ -93,19 +94,168 @@ def browser_page(server):
             browser.close()
 
 
-def length_s(path):
-    """From the first to the last end of each kind of packet, by ffprobe."""
-    return float(json.loads(media.ffprobe(path, "-show_format"))["format"]["duration"])
+def ask(server, path, method, body=None, token=None, headers=()):
+    answer = rest.request(server, path, method, body, token, **dict(headers))
+    return answer.status, answer.headers, answer.body
+
+
+def assert_holds(path, least_s, most_s, video, audio):
+    """It decodes without a message, has these codecs, and is as long as was published, within 0.2 s."""
+    media.assert_decodes_silently(path)
+    probed = media.probe(path)
+    codecs = {stream["codec_type"]: stream["codec_name"] for stream in probed["streams"]}
+    assert codecs == {"video": video, "audio": audio}
+    length = float(probed["format"]["duration"])
+    assert least_s - 0.2 < length < most_s + 0.2, (least_s, length, most_s)
+    tracks = media.read(path)
+    for track in tracks.values():
+        ends = [track.packets[0].pts_ms, track.packets[-1].pts_ms]
+        assert (ends[1] - ends[0]) / 1000 > least_s - 0.25, (track.kind, ends)
+    return tracks
 
 
 @pytest.mark.parametrize(
-    "codec, container, sound",
-    [("H264", "mp4", "aac"), ("VP8", "webm", "opus"), ("VP9", "mp4", "aac"), ("AV1", "mp4", "aac")],
+    "codec, container, video, audio",
+    [
+        ("H264", ".mp4", "h264", "aac"),
+        ("VP8", ".webm", "vp8", "opus"),
+        ("VP9", ".webm", "vp9", "opus"),
+        ("AV1", ".webm", "av1", "opus"),
+    ],
 )
-def test_a_browser_publishes_and_the_file_holds_it(tmp_path, codec, container, sound):
+def test_a_browser_publishes_and_the_file_holds_it(tmp_path, codec, container, video, audio):
     with whip_server(tmp_path / "records") as server, browser_page(server) as page:
-        told = page.evaluate(CLIENT, {"url": f"{server.http}/whip/cam?login=ada&room=r1", "codec": codec, "seconds": 6})
+        url = f"{server.http}/whip/cam?login=ada&room=r1"
+        told = page.evaluate(CLIENT, {"url": url, "codec": codec, "seconds": 6})
         assert (told["status"], told.get("ended")) == (201, 200), told
         event, path = server.finished("cam")
-        assert event["login"] == "ada"
-    print(event, told["lasted"], told["stats"])
+        assert event["login"] == "ada" and path.suffix == container
+        ended = server.wait_for("session_ended", stream_name="cam")
+        assert ended["reason"] == "unpublished"
+    tracks = assert_holds(path, told["least"], told["most"], video, audio)
+    sent = next(report["framesSent"] for report in told["stats"] if report["kind"] == "video")
+    assert abs(len(tracks["video"].packets) - sent) < 6, "pictures on their way at the end may be in it or not"
+    dropped = {track["kind"]: track["dropped"] for track in event["tracks"]}
+    assert dropped == {"audio": {}, "video": {}}
+    # Nothing was lost, so nothing was asked for again.
+    assert all(report["retransmittedPacketsSent"] == 0 for report in told["stats"] if report["kind"] == "video")
+
+
+def test_the_highest_layer_of_simulcast_is_recorded(tmp_path):
+    with whip_server(tmp_path / "records") as server, browser_page(server) as page:
+        options = {"url": f"{server.http}/whip/cam", "codec": "VP8", "seconds": 8, "simulcast": True}
+        told = page.evaluate(CLIENT, options)
+        assert (told["status"], told.get("ended")) == (201, 200), told
+        assert "a=simulcast:recv l;m;h" in told["answer"]
+        _, path = server.finished("cam")
+    with media.av.open(str(path)) as container:
+        widths = [frame.width for frame in container.decode(video=0)]
+    sent = {report.get("rid"): report["framesSent"] for report in told["stats"] if report["kind"] == "video"}
+    assert sent["h"] > 0, sent
+    assert widths[-1] == 640, (widths[0], widths[-1], sent)
+    assert widths.count(640) > len(widths) / 3, sent
+    media.assert_decodes_silently(path)
+
+
+def publish_by_aiortc(server, seconds, codec):
+    """Publishes the test pictures and the silence of aiortc; gives how long it was connected, at least and at most."""
+
+    async def publish():
+        peer = aiortc.RTCPeerConnection()
+        peer.addTrack(aiortc.AudioStreamTrack())
+        peer.addTrack(aiortc.VideoStreamTrack())
+        known = aiortc.RTCRtpSender.getCapabilities("video").codecs
+        video = next(line for line in peer.getTransceivers() if line.kind == "video")
+        video.setCodecPreferences([one for one in known if one.mimeType.lower() in (f"video/{codec}", "video/rtx")])
+        await peer.setLocalDescription(await peer.createOffer())
+        offer = peer.localDescription.sdp.encode()
+        kind = {"Content-Type": "application/sdp"}
+        status, headers, answer = await asyncio.to_thread(ask, server, "/whip/aiortc", "POST", offer, None, kind)
+        assert status == 201, (status, answer)
+        connected = asyncio.Event()
+        peer.on("connectionstatechange", lambda: peer.connectionState == "connected" and connected.set())
+        await peer.setRemoteDescription(aiortc.RTCSessionDescription(answer.decode(), "answer"))
+        await asyncio.wait_for(connected.wait(), 20)
+        begun = time.monotonic()
+        await asyncio.sleep(seconds)
+        least = time.monotonic() - begun
+        status, _, body = await asyncio.to_thread(ask, server, headers["Location"], "DELETE")
+        assert status == 200, body
+        most = time.monotonic() - begun
+        await peer.close()
+        return least, most
+
+    return asyncio.run(publish())
+
+
+@pytest.mark.parametrize("codec, video, audio", [("vp8", "vp8", "opus"), ("h264", "h264", "aac")])
+def test_aiortc_publishes_and_the_file_holds_it(tmp_path, codec, video, audio):
+    with whip_server(tmp_path / "records") as server:
+        least, most = publish_by_aiortc(server, 6, codec)
+        _, path = server.finished("aiortc")
+    # Its clocks begin when its tracks do, a little before it is connected.
+    assert_holds(path, least, most + 0.3, video, audio)
+
+
+@pytest.mark.parametrize("flags", [(), ("-whip_flags", "dtls_active")])
+def test_ffmpeg_publishes_and_the_file_holds_it(tmp_path, flags):
+    with whip_server(tmp_path / "records", publish_token="s3cret") as server:
+        source = ["-re", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=6", "-f", "lavfi", "-i", "sine=r=48000:d=6"]
+        encode = ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-profile:v", "baseline", "-g", "25", "-bf", "0"]
+        sound = ["-c:a", "libopus", "-ac", "2"]
+        target = [*flags, "-authorization", "s3cret", "-f", "whip", f"{server.http}/whip/ffmpeg"]
+        done = subprocess.run(
+            [FFMPEG_9, "-v", "error", *source, *encode, *sound, *target], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        _, path = server.finished("ffmpeg")
+    assert_holds(path, 6, 6, "h264", "aac")
+
+
+def test_what_cannot_be_published_is_refused_in_words(tmp_path):
+    sdp = {"Content-Type": "application/sdp"}
+    with whip_server(tmp_path / "records", publish_token="s3cret", cors_allowed_origins="https://a.example") as server:
+
+        def post(body, token="s3cret", **headers):
+            status, told, text = ask(server, "/whip/cam", "POST", body, token, {**sdp, **headers})
+            return status, told, text.decode()
+
+        assert post(b"v=0")[0] == 400
+        assert post(b"a" * 70_000)[0] == 413
+        assert post(b"v=0", **{"Content-Type": "text/plain"})[0] == 415
+        offer = OFFER.encode()
+        status, headers, text = post(offer, token=None)
+        assert status == 401 and "Bearer" in headers["WWW-Authenticate"], text
+        assert post(offer.replace(b"VP8", b"VPX"))[0] == 422
+        status, headers, text = post(offer, Origin="https://a.example")
+        assert status == 201, text
+        assert headers["Access-Control-Allow-Origin"] == "https://a.example"
+        assert "Location" in headers["Access-Control-Expose-Headers"]
+        assert "a=ice-lite" in text and "typ host" in text and "a=recvonly" in text
+        assert post(offer)[0] == 409
+        location, etag = headers["Location"], headers["ETag"]
+        fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}
+        candidate = b"a=ice-ufrag:abcd\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n"
+
+        def patch(body, **headers):
+            return ask(server, location, "PATCH", body, None, {**fragment, **headers})
+
+        assert patch(candidate)[0] == 428
+        assert patch(candidate, **{"If-Match": '"old"'})[0] == 412
+        assert patch(candidate, **{"If-Match": etag})[0] == 204
+        restart = b"a=ice-ufrag:efgh\r\na=ice-pwd:0123456789012345678901\r\n"
+        status, headers, text = patch(restart, **{"If-Match": "*"})
+        assert status == 200 and headers["ETag"] != etag and b"a=ice-pwd:" in text, text
+        assert ask(server, location, "OPTIONS")[1]["Accept-Patch"] == fragment["Content-Type"]
+        assert ask(server, location, "DELETE")[0] == 200
+        server.wait_for("session_ended", stream_name="cam")
+        assert ask(server, location, "GET")[0] == 405
+
+
+#: An offer of nobody, for what is answered before anybody connects.
+OFFER = (
+    "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+    "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n"
+    "a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\n"
+    "a=setup:actpass\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n"
+)

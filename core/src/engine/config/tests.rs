@@ -655,6 +655,11 @@ fn fits(schema: &Value, value: &Value) -> bool {
         "^(.+:[0-9]{1,5})?$" => text.rsplit_once(':').map_or(text.is_empty(), |(host, port)| {
             !host.is_empty() && digits(port) && port.len() <= 5
         }),
+        "^((.+:)?[0-9]{1,5}(-[0-9]{1,5})?)?$" => {
+            let ports = text.rsplit_once(':').map_or(text, |(_, ports)| ports);
+            let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+            text.is_empty() || [first, last].iter().all(|port| digits(port) && port.len() <= 5)
+        }
         other => panic!("{other} is not known to this test"),
     };
     kinds.contains(&kind)
@@ -684,7 +689,8 @@ fn the_schema_takes_and_refuses_what_the_check_does() {
         }
         for value in *wrong {
             // What a pattern cannot say: the grammar of templates and lists, sizes beyond 64 bits, a NUL
-            // in a path, ports above 65535, and what depends on another key.
+            // in a path, ports above 65535 or the wrong way round, what is an address, and what depends
+            // on another key.
             let beyond = matches!(
                 *value,
                 "{stream}"
@@ -699,7 +705,7 @@ fn the_schema_takes_and_refuses_what_the_check_does() {
             ) || matches!(
                 *value,
                 "99999999999G" | "nul\0" | "127.0.0.1:65536" | "0.0.0.0:1935" | "[::]:0"
-            );
+            ) || matches!(*value, "70000" | "9-7" | "host:1" | "example.com" | "192.0.2");
             assert_eq!(
                 fits(property, &native(key, value)),
                 beyond,

@@ -11,9 +11,17 @@ fn every_path_of_the_document_is_served_and_every_reference_in_it_leads_somewher
     assert_eq!(document, openapi::text());
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 14);
     for path in paths.keys() {
-        let answer = served.send("PUT", &path.replace("{file}", "a.mp4"), &[], b"");
+        let answer = served.send(
+            "PUT",
+            &path
+                .replace("{file}", "a.mp4")
+                .replace("{streamName}", "cam")
+                .replace("{resource}", "x"),
+            &[],
+            b"",
+        );
         assert_eq!(answer.status, 405, "{path}");
         let allowed = answer.header("allow").unwrap();
         for method in paths[path].as_object().unwrap().keys() {

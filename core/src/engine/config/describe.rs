@@ -39,17 +39,9 @@ fn property(key: &Key) -> Value {
         Kind::Template | Kind::Path if !key.default.is_empty() => (json!("string"), json!({ "minLength": 1 })),
         Kind::Text | Kind::Ips | Kind::Path | Kind::Template | Kind::Hosts => (json!("string"), json!({})),
     };
-    // What is not served yet takes its default only.
-    let (kind, detail) = match (key.served, key.kind) {
-        (Served::NotYet(_), Kind::Bool | Kind::Integer { .. }) | (Served::Yes | Served::NoEffect(_), _) => {
-            (kind, detail)
-        }
-        (Served::NotYet(_), _) => (json!("string"), json!({ "enum": [key.default] })),
-    };
     let description = match key.served {
         Served::Yes => key.help.to_owned(),
         Served::NoEffect(why) => format!("{} (has no effect: {why})", key.help),
-        Served::NotYet(why) => format!("{} ({why})", key.help),
     };
     let default = match key.kind {
         _ if key.default.is_empty() => None,
@@ -114,7 +106,6 @@ pub(super) fn page() -> String {
         let served = match key.served {
             Served::Yes => String::new(),
             Served::NoEffect(why) => format!(" (no effect: {why})"),
-            Served::NotYet(why) => format!(" (refused: {why})"),
         };
         text.push_str(&format!(
             "| {} | {} | {takes} | {}{served} | {} |\n",

@@ -61,8 +61,6 @@ pub enum Served {
     Yes,
     /// It is accepted and changes nothing, because of this.
     NoEffect(&'static str),
-    /// It is refused where it asks for more than the default, because this is not there yet.
-    NotYet(&'static str),
 }
 
 impl Key {

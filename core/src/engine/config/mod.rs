@@ -76,8 +76,6 @@ struct Given {
     spelled: String,
     value: String,
     origin: Origin,
-    /// Whether a file of Web Call Server says it: what is not served yet is a warning then.
-    lenient: bool,
 }
 
 impl fmt::Debug for Given {
@@ -170,7 +168,7 @@ impl Config {
     /// # Errors
     /// `InvalidArgument` for a key that does not exist, with the one that was perhaps meant.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        if self.give(key, value, Origin::Host, false) {
+        if self.give(key, value, Origin::Host) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::InvalidArgument, "set a setting", unknown(key)).with("key", key))
@@ -236,7 +234,7 @@ impl Config {
                     .push(Remark::new(&line.key, "a table or date", message.to_owned(), origin));
                 continue;
             };
-            if !self.give(&line.key, &value, origin.clone(), false) {
+            if !self.give(&line.key, &value, origin.clone()) {
                 self.problems.push(Remark::unknown(&line.key, &value, origin));
             }
         }
@@ -254,7 +252,7 @@ impl Config {
                 line: line.number,
             };
             let value = line.value.unwrap_or_default();
-            if !self.give(&line.key, value.trim(), origin.clone(), true) {
+            if !self.give(&line.key, value.trim(), origin.clone()) {
                 self.warnings.push(Remark::unknown(&line.key, &value, origin));
             }
         }
@@ -289,7 +287,7 @@ impl Config {
                     continue;
                 }
             };
-            if !self.give(&key, &value, origin.clone(), false) {
+            if !self.give(&key, &value, origin.clone()) {
                 self.warnings.push(Remark::unknown(&key, &value, origin));
             }
         }
@@ -310,7 +308,7 @@ impl Config {
     }
 
     /// Notes a value; `false` for an unknown key.
-    fn give(&mut self, spelled: &str, value: &str, origin: Origin, lenient: bool) -> bool {
+    fn give(&mut self, spelled: &str, value: &str, origin: Origin) -> bool {
         let name = Switch::find(spelled).map_or(spelled, |switch| switch.key);
         let Some(key) = Key::find(name) else { return false };
         self.given.push(Given {
@@ -318,7 +316,6 @@ impl Config {
             spelled: spelled.to_owned(),
             value: value.to_owned(),
             origin,
-            lenient,
         });
         true
     }

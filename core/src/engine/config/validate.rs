@@ -31,22 +31,16 @@ pub(super) fn resolve(config: &Config) -> Result<Resolved> {
     for key in KEYS {
         let given = given(config, key, &mut checked.problems);
         warnings.extend(given.windows(2).filter_map(repeated));
-        let (spelled, value, origin, lenient) = match given.last() {
-            Some((given, value)) => (
-                given.spelled.as_str(),
-                value.clone(),
-                given.origin.clone(),
-                given.lenient,
-            ),
-            None => (key.name, key.default.to_owned(), Origin::Default, false),
+        let (spelled, value, origin) = match given.last() {
+            Some((given, value)) => (given.spelled.as_str(), value.clone(), given.origin.clone()),
+            None => (key.name, key.default.to_owned(), Origin::Default),
         };
         let remark = |message: String| Remark::new(spelled, &value, message, origin.clone());
-        if origin != Origin::Default && value != key.default {
-            match key.served {
-                Served::NotYet(why) if !lenient => checked.problems.push(remark(why.to_owned())),
-                Served::NoEffect(why) | Served::NotYet(why) => warnings.push(remark(format!("has no effect: {why}"))),
-                Served::Yes => {}
-            }
+        if let Served::NoEffect(why) = key.served
+            && origin != Origin::Default
+            && value != key.default
+        {
+            warnings.push(remark(format!("has no effect: {why}")));
         }
         if let Err(message) = check(key, &value) {
             checked.problems.push(remark(message));

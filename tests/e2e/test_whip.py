@@ -214,7 +214,13 @@ def test_ffmpeg_publishes_and_the_file_holds_it(tmp_path, flags):
 
 def test_what_cannot_be_published_is_refused_in_words(tmp_path):
     sdp = {"Content-Type": "application/sdp"}
-    with whip_server(tmp_path / "records", publish_token="s3cret", cors_allowed_origins="https://a.example") as server:
+    settings = {
+        "publish_token": "s3cret",
+        "cors_allowed_origins": "https://a.example",
+        "webrtc_ice_servers": "stun:stun.example",
+        "webrtc_public_ips": "198.51.100.7",
+    }
+    with whip_server(tmp_path / "records", **settings) as server:
 
         def post(body, token="s3cret", **headers):
             status, told, text = ask(server, "/whip/cam", "POST", body, token, {**sdp, **headers})
@@ -231,7 +237,8 @@ def test_what_cannot_be_published_is_refused_in_words(tmp_path):
         assert status == 201, text
         assert headers["Access-Control-Allow-Origin"] == "https://a.example"
         assert "Location" in headers["Access-Control-Expose-Headers"]
-        assert "a=ice-lite" in text and "typ host" in text and "a=recvonly" in text
+        assert headers["Link"] == '<stun:stun.example>; rel="ice-server"'
+        assert "a=ice-lite" in text and "198.51.100.7" in text and "127.0.0.1" not in text and "a=recvonly" in text
         assert post(offer)[0] == 409
         location, etag = headers["Location"], headers["ETag"]
         fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}

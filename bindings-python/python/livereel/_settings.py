@@ -62,6 +62,7 @@ class Settings(TypedDict, total=False):
     tls_key: SettingValue
     webrtc_udp_ports: SettingValue
     webrtc_public_ips: SettingValue
+    webrtc_ice_servers: SettingValue
     webrtc_jitter_max_delay: SettingValue
     webrtc_broken_frames: SettingValue
     allow_unauthenticated: SettingValue

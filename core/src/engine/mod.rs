@@ -187,7 +187,7 @@ impl Engine {
         inner.stop(timeout.unwrap_or(inner.settings.stop_timeout))
     }
 
-    /// Where the listener of `protocol` (`"rtmp"`, `"http"`, `"https"`) listens, while the engine runs.
+    /// Where the listener of `protocol` (`"rtmp"`, `"http"`, `"https"`, `"webrtc"`) listens, while the engine runs.
     pub fn address(&self, protocol: &str) -> Option<SocketAddr> {
         match &*self.handle.inner.life.lock() {
             Life::Running(listeners) => listeners.address(protocol),

@@ -80,15 +80,25 @@ pub(crate) async fn publish(
         (header::CACHE_CONTROL, value("no-store")?),
     ];
     let patch = [("accept-patch", FRAGMENT)];
-    Ok((StatusCode::CREATED, headers, patch, answer.sdp).into_response())
+    let mut response = (StatusCode::CREATED, headers, patch, answer.sdp).into_response();
+    tell_ice_servers(&state, response.headers_mut())?;
+    Ok(response)
+}
+
+/// RFC 9725 section 4.6. Credentials of TURN are not told: they would be everybody's.
+fn tell_ice_servers(state: &RestState, headers: &mut HeaderMap) -> Result<(), RestError> {
+    for url in &state.engine()?.settings().webrtc_ice_servers {
+        headers.append(header::LINK, value(&format!("<{url}>; rel=\"ice-server\""))?);
+    }
+    Ok(())
 }
 
 /// What may be posted.
-pub(crate) async fn options() -> impl IntoResponse {
-    (
-        StatusCode::NO_CONTENT,
-        [("accept-post", SDP), ("allow", "POST, OPTIONS")],
-    )
+pub(crate) async fn options(State(state): State<RestState>) -> Result<Response, RestError> {
+    let allowed = [("accept-post", SDP), ("allow", "POST, OPTIONS")];
+    let mut response = (StatusCode::NO_CONTENT, allowed).into_response();
+    tell_ice_servers(&state, response.headers_mut())?;
+    Ok(response)
 }
 
 /// What may be done with a session.

@@ -37,7 +37,9 @@ fn property(key: &Key) -> Value {
         ),
         Kind::Formats => (json!(["string", "array"]), json!({ "items": { "type": "string" } })),
         Kind::Template | Kind::Path if !key.default.is_empty() => (json!("string"), json!({ "minLength": 1 })),
-        Kind::Text | Kind::Ips | Kind::Path | Kind::Template | Kind::Hosts => (json!("string"), json!({})),
+        Kind::Text | Kind::Ips | Kind::IceServers | Kind::Path | Kind::Template | Kind::Hosts => {
+            (json!("string"), json!({}))
+        }
     };
     let description = match key.served {
         Served::Yes => key.help.to_owned(),
@@ -95,6 +97,7 @@ pub(super) fn page() -> String {
             Kind::Hosts => "names, addresses or CIDR blocks, or `*`".to_owned(),
             Kind::UdpPorts => "`port` or `first-last`, `address:` before it where wanted".to_owned(),
             Kind::Ips => "IP addresses, comma-separated".to_owned(),
+            Kind::IceServers => "`stun:` and `turn:` URLs, comma-separated".to_owned(),
         };
         let switches = super::SWITCHES.iter().filter(|switch| switch.key == key.name);
         let spelled: Vec<_> = key

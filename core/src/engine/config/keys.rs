@@ -52,6 +52,8 @@ pub enum Kind {
     UdpPorts,
     /// IP addresses with commas between them.
     Ips,
+    /// URLs of STUN and TURN servers with commas between them.
+    IceServers,
 }
 
 /// Whether this version acts on a setting.
@@ -409,6 +411,12 @@ pub const KEYS: &[Key] = &[
         Kind::Ips,
         "",
         "Addresses told to WebRTC publishers instead of this machine's own",
+    ),
+    key(
+        "webrtc_ice_servers",
+        Kind::IceServers,
+        "",
+        "STUN and TURN servers that WebRTC publishers are told of",
     ),
     key(
         "webrtc_jitter_max_delay",

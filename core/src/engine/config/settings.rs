@@ -118,6 +118,8 @@ pub struct Settings {
     pub webrtc_udp_ports: Option<UdpPorts>,
     /// `webrtc_public_ips`.
     pub webrtc_public_ips: Vec<IpAddr>,
+    /// `webrtc_ice_servers`.
+    pub webrtc_ice_servers: Vec<String>,
     /// `webrtc_jitter_max_delay`.
     pub webrtc_jitter_max_delay: Duration,
     /// `webrtc_broken_frames=keep`.

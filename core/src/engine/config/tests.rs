@@ -125,6 +125,14 @@ const CASES: &[Case] = &[
         &["192.0.2.1", "192.0.2.1, 2001:db8::1"],
         &["example.com", "192.0.2"],
     ),
+    (
+        "webrtc_ice_servers",
+        &[
+            "stun:stun.example.com",
+            "stun:a.example:3478, turn:b.example?transport=udp",
+        ],
+        &["http://a.example", "stun:", "stun:a>b"],
+    ),
     ("webrtc_jitter_max_delay", &["0", "10000"], &["", "10001", "1s"]),
     ("webrtc_broken_frames", &["keep"], &["", "freeze"]),
     ("allow_unauthenticated", &["true"], SWITCH),
@@ -509,6 +517,17 @@ fn a_listener_beyond_loopback_needs_a_token_or_a_word() {
 }
 
 #[test]
+fn http_beyond_loopback_needs_a_publish_token_where_webrtc_is_published_over_it() {
+    let listen = ("http_listen", "0.0.0.0:0");
+    set(&[listen]).resolve().unwrap();
+    let error = set(&[listen, ("webrtc_udp_ports", "0")]).resolve().unwrap_err();
+    assert!(error.message().contains("set publish_token"), "{error}");
+    set(&[listen, ("webrtc_udp_ports", "0"), ("publish_token", "t")])
+        .resolve()
+        .unwrap();
+}
+
+#[test]
 fn the_reserve_counts_where_the_index_comes_first_and_room_is_asked_for() {
     let reserve = |pairs: &[(&str, &str)]| set(pairs).resolve().unwrap().settings.index_reserve_bytes;
     let asked = ("mp4_container_moov_first_reserve_space", "true");
@@ -692,7 +711,10 @@ fn the_schema_takes_and_refuses_what_the_check_does() {
             ) || matches!(
                 *value,
                 "99999999999G" | "nul\0" | "127.0.0.1:65536" | "0.0.0.0:1935" | "[::]:0"
-            ) || matches!(*value, "70000" | "9-7" | "host:1" | "example.com" | "192.0.2");
+            ) || matches!(
+                *value,
+                "70000" | "9-7" | "host:1" | "example.com" | "192.0.2" | "http://a.example" | "stun:" | "stun:a>b"
+            );
             assert_eq!(
                 fits(property, &native(key, value)),
                 beyond,

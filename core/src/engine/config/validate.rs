@@ -138,6 +138,10 @@ fn check(key: &Key, value: &str) -> Result<(), String> {
         Kind::UdpPorts => Err("a port or first-last is allowed, such as 8189 or 127.0.0.1:50000-50100".to_owned()),
         Kind::Ips if ips(value).is_some() => Ok(()),
         Kind::Ips => Err("IP addresses are allowed, with commas between them".to_owned()),
+        Kind::IceServers if ice_servers(value).is_some() => Ok(()),
+        Kind::IceServers => {
+            Err("stun:, stuns:, turn: and turns: URLs are allowed, with commas between them".to_owned())
+        }
     }
 }
 
@@ -172,6 +176,25 @@ fn ips(value: &str) -> Option<Vec<IpAddr>> {
         .map(str::trim)
         .filter(|address| !address.is_empty())
         .map(|address| address.parse().ok())
+        .collect()
+}
+
+/// URLs of STUN and TURN servers (RFC 7064, RFC 7065) with commas between them.
+fn ice_servers(value: &str) -> Option<Vec<String>> {
+    let usable = |url: &str| {
+        let rest = url
+            .split_once(':')
+            .filter(|(scheme, _)| matches!(*scheme, "stun" | "stuns" | "turn" | "turns"));
+        rest.is_some_and(|(_, host)| !host.is_empty())
+            && url
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
+    };
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|url| !url.is_empty())
+        .map(|url| usable(url).then(|| url.to_owned()))
         .collect()
 }
 
@@ -267,12 +290,20 @@ impl Checked {
             let message = format!("AAC has no such rate: {rate} is taken");
             warnings.extend(remark("record_audio_codec_sample_rate", message, self));
         }
-        let listen = self.value("rtmp_listen");
         let open = self.some("publish_token").is_some() || self.on("allow_unauthenticated");
-        if !listen.is_empty() && !open && address(listen) && !is_loopback(listen) {
-            let message = "beyond loopback everybody could publish: set publish_token, or allow_unauthenticated=true";
-            let problem = remark("rtmp_listen", message.to_owned(), self);
-            self.problems.extend(problem);
+        // WebRTC is published over HTTP.
+        let by_http: &[&str] = match self.some("webrtc_udp_ports") {
+            Some(_) => &["http_listen", "https_listen"],
+            None => &[],
+        };
+        for name in std::iter::once(&"rtmp_listen").chain(by_http) {
+            let listen = self.value(name);
+            if !listen.is_empty() && !open && address(listen) && !is_loopback(listen) {
+                let message =
+                    "beyond loopback everybody could publish: set publish_token, or allow_unauthenticated=true";
+                let problem = remark(name, message.to_owned(), self);
+                self.problems.extend(problem);
+            }
         }
         // A warning only: settings are checked on other machines too, and files are recorded without it.
         let hook = self.some("on_record_hook_script");
@@ -369,6 +400,7 @@ impl Checked {
             tls_key: self.some("tls_key").map(PathBuf::from),
             webrtc_udp_ports: UdpPorts::parse(self.value("webrtc_udp_ports")),
             webrtc_public_ips: ips(self.value("webrtc_public_ips")).unwrap_or_default(),
+            webrtc_ice_servers: ice_servers(self.value("webrtc_ice_servers")).unwrap_or_default(),
             webrtc_jitter_max_delay: Duration::from_millis(self.number("webrtc_jitter_max_delay")),
             webrtc_keep_broken_frames: self.value("webrtc_broken_frames") == "keep",
             allow_unauthenticated: self.on("allow_unauthenticated"),

@@ -184,3 +184,50 @@ async fn sessions_end_with_the_server() {
     assert_eq!(second.1.end, Some(EndReason::EngineStopped));
     running.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_fall_silent_or_never_come_are_given_up() {
+    let mut running = Running::start();
+    let client = Client::connect(&running.server, "silent", "VP8", "actpass").await;
+    let offer = super::client::offer("00", "H264", "actpass");
+    running.server.publish(&offer, request("never")).unwrap();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..2 {
+        assert_eq!(running.ended().await.1.end, Some(EndReason::ConnectionLost));
+    }
+    let took = begun.elapsed();
+    assert!(
+        took > Duration::from_secs(13) && took < Duration::from_secs(20),
+        "{took:?}"
+    );
+    drop(client);
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_reached_over_tcp() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut running = Running::start();
+    let client = Client::connect(&running.server, "cam", "VP8", "actpass").await;
+    let candidate = value(&client.answer.sdp, "a=candidate:2 1 tcp ");
+    assert!(candidate.ends_with("typ host tcptype passive"), "{candidate}");
+    let mut connection = tokio::net::TcpStream::connect(running.address()).await.unwrap();
+    // A stranger's frame, one of another password, and the check of the publisher.
+    let wrong = crate::ingest::webrtc::stun::tests::request(&client.username, "wrong", true, [1; 12]);
+    let right = crate::ingest::webrtc::stun::tests::request(&client.username, &client.password, true, [2; 12]);
+    for frame in [&b"hello"[..], &wrong, &right] {
+        connection.write_u16(frame.len() as u16).await.unwrap();
+        connection.write_all(frame).await.unwrap();
+    }
+    let mut answer = vec![0; usize::from(connection.read_u16().await.unwrap())];
+    connection.read_exact(&mut answer).await.unwrap();
+    assert_eq!((&answer[..2], &answer[8..20]), (&[1, 1][..], &[2; 12][..]));
+    running.server.unpublish(&client.answer.resource).unwrap();
+    // The end is told over the way that was nominated last.
+    let length = usize::from(connection.read_u16().await.unwrap());
+    let mut alert = vec![0; length];
+    connection.read_exact(&mut alert).await.unwrap();
+    assert_eq!(alert[0], 21);
+    assert_eq!(running.ended().await.1.end, Some(EndReason::Unpublished));
+    running.finish().await;
+}

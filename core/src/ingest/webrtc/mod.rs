@@ -1,7 +1,7 @@
 //! Gets WebRTC publishers: an SDP offer, then STUN, DTLS, SRTP and SRTCP on shared sockets.
 //! Gives SDP answers, and the media to a publication.
 //!
-//! What a datagram meets, in order: `server` (whose is it), `stun` (connectivity checks), `session`
+//! What a datagram meets, in order: `server` (sockets), `registry` (whose is it), `stun` (connectivity checks), `session`
 //! (one task a publisher), `dtls` (keys and decryption), `media` with `layers`, `packet` and `rtcp`
 //! (which packets are recorded, what is asked for again), then [`crate::ingest::rtp`]. `offer` and
 //! `answer` agree on what comes. The agent is ICE-lite (RFC 8445 section 2.5): it only answers.
@@ -15,6 +15,7 @@ mod offer;
 mod packet;
 mod path;
 mod ports;
+mod registry;
 mod rtcp;
 mod server;
 mod session;

@@ -1,43 +1,28 @@
 //! Gets offers of publishers, and the datagrams of all of them on shared sockets.
 //! Gives answers, and each session its own datagrams.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Candidates, Credentials, Local};
 use super::dtls::{Identity, Secure};
 use super::media::{JitterOptions, Media};
 use super::offer::Offer;
-use super::path::{Path, PathKey};
+use super::path::Path;
 use super::ports::{UdpPorts, reachable_at};
-use super::session::{CONNECT_WITHIN, Input, Session, now};
-use super::stun::{Check, is_stun};
+use super::registry::{Entry, Registry};
+use super::session::{Input, Session, now};
 use super::tcp;
 use crate::ingest::{EndReason, Protocol, PublishRequest, Refusal, SharedGate};
-use crate::media::sync::Mutex;
 use crate::media::{Error, Result};
-
-/// Sessions at once; each has some MiB of packets at most.
-const MAX_SESSIONS: usize = 1024;
-
-/// Sessions that are not connected yet: anybody who may publish can open them.
-const MAX_PENDING: usize = 256;
-
-/// Ways to one publisher: its candidates times the addresses here.
-const MAX_PATHS: usize = 32;
-
-/// Credentials of one session that count: those in use, and those of a restart under way.
-const MAX_CREDENTIALS: usize = 2;
 
 /// Datagrams that wait for one session; more are lost, as on the way: half a second at 2,000 a second.
 const MAX_WAITING: usize = 1024;
@@ -123,8 +108,7 @@ pub(super) struct Shared {
     runtime: Handle,
     sockets: Vec<Socket>,
     next_socket: AtomicUsize,
-    registry: Mutex<Registry>,
-    session_ended: Notify,
+    pub(super) registry: Registry,
     stop: CancellationToken,
 }
 
@@ -132,30 +116,6 @@ struct Socket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
     tcp: bool,
-}
-
-#[derive(Default)]
-struct Registry {
-    sessions: HashMap<String, Entry>,
-    ufrags: HashMap<String, String>,
-    paths: HashMap<PathKey, (String, mpsc::Sender<Input>)>,
-}
-
-struct Entry {
-    inbox: mpsc::Sender<Input>,
-    credentials: Vec<Credentials>,
-    paths: Vec<PathKey>,
-    candidates: Candidates,
-    mid: Option<String>,
-    generation: u32,
-    opened: Instant,
-    reached: bool,
-}
-
-impl Entry {
-    fn etag(&self) -> String {
-        format!("\"{}\"", self.generation)
-    }
 }
 
 impl WebrtcServer {
@@ -189,8 +149,7 @@ impl WebrtcServer {
             runtime: runtime.clone(),
             sockets,
             next_socket: AtomicUsize::new(0),
-            registry: Mutex::new(Registry::default()),
-            session_ended: Notify::new(),
+            registry: Registry::default(),
             stop,
         });
         let serve = Arc::clone(&shared).serve(listeners);
@@ -209,7 +168,9 @@ impl WebrtcServer {
     pub fn publish(&self, offer: &str, request: WhipRequest) -> Result<WhipAnswer, WhipError> {
         let shared = &self.shared;
         let offer = Offer::parse(offer)?;
-        shared.has_room()?;
+        if shared.stop.is_cancelled() || !shared.registry.has_room() {
+            return Err(WhipError::Busy);
+        }
         let index = shared.next_socket.fetch_add(1, Ordering::Relaxed) % shared.sockets.len().max(1);
         let socket = shared.sockets.get(index).ok_or(WhipError::Busy)?;
         let addresses = reachable_at(
@@ -254,18 +215,10 @@ impl WebrtcServer {
             .map_err(WhipError::Refused)?;
         let (inbox, received) = mpsc::channel(MAX_WAITING);
         let opened = now();
-        let entry = Entry {
-            inbox,
-            credentials: vec![credentials],
-            paths: Vec::new(),
-            candidates,
-            mid: offer.sections.iter().find_map(|section| section.mid.clone()),
-            generation: 1,
-            opened,
-            reached: false,
-        };
+        let mid = offer.sections.iter().find_map(|section| section.mid.clone());
+        let entry = Entry::new(inbox, credentials, candidates, mid, opened);
         let etag = entry.etag();
-        shared.enter(resource.clone(), entry);
+        shared.registry.enter(resource.clone(), entry);
         let leave = Leave {
             shared: Arc::clone(shared),
             resource: resource.clone(),
@@ -287,14 +240,7 @@ impl WebrtcServer {
     /// # Errors
     /// [`WhipError::NotFound`].
     pub fn unpublish(&self, resource: &str) -> Result<(), WhipError> {
-        let inbox = self
-            .shared
-            .registry
-            .lock()
-            .sessions
-            .get(resource)
-            .map(|entry| entry.inbox.clone());
-        let inbox = inbox.ok_or(WhipError::NotFound)?;
+        let inbox = self.shared.registry.inbox(resource).ok_or(WhipError::NotFound)?;
         // A full inbox empties: the session's task reads it.
         self.shared.runtime.spawn(async move {
             // Nobody is there any more where it ended by itself.
@@ -309,9 +255,7 @@ impl WebrtcServer {
     /// # Errors
     /// [`WhipError::NotFound`], or [`WhipError::Stale`] where `if_match` is another state than the present.
     pub fn trickle(&self, resource: &str, if_match: &str) -> Result<(), WhipError> {
-        let registry = self.shared.registry.lock();
-        let entry = registry.sessions.get(resource).ok_or(WhipError::NotFound)?;
-        let etag = entry.etag();
+        let etag = self.shared.registry.etag(resource).ok_or(WhipError::NotFound)?;
         let matches = if_match
             .split(',')
             .any(|one| matches!(one.trim(), "*") || one.trim() == etag);
@@ -324,62 +268,11 @@ impl WebrtcServer {
     /// # Errors
     /// [`WhipError::NotFound`].
     pub fn restart_ice(&self, resource: &str) -> Result<WhipAnswer, WhipError> {
-        let credentials = Credentials::random();
-        let mut registry = self.shared.registry.lock();
-        let registry = &mut *registry;
-        let entry = registry.sessions.get_mut(resource).ok_or(WhipError::NotFound)?;
-        if entry.credentials.len() == MAX_CREDENTIALS {
-            registry.ufrags.remove(&entry.credentials.remove(0).ufrag);
-        }
-        registry.ufrags.insert(credentials.ufrag.clone(), resource.to_owned());
-        entry.generation += 1;
-        let answer = WhipAnswer {
-            sdp: answer::fragment(&credentials, entry.mid.as_deref(), &entry.candidates),
-            resource: resource.to_owned(),
-            etag: entry.etag(),
-        };
-        entry.credentials.push(credentials);
-        Ok(answer)
+        self.shared.registry.restart(resource)
     }
 }
 
 impl Shared {
-    fn has_room(&self) -> Result<(), WhipError> {
-        let registry = self.registry.lock();
-        let begun = now();
-        let pending = registry
-            .sessions
-            .values()
-            .filter(|entry| !entry.reached && begun.saturating_duration_since(entry.opened) < CONNECT_WITHIN)
-            .count();
-        if registry.sessions.len() >= MAX_SESSIONS || pending >= MAX_PENDING || self.stop.is_cancelled() {
-            return Err(WhipError::Busy);
-        }
-        Ok(())
-    }
-
-    fn enter(&self, resource: String, entry: Entry) {
-        let mut registry = self.registry.lock();
-        for credentials in &entry.credentials {
-            registry.ufrags.insert(credentials.ufrag.clone(), resource.clone());
-        }
-        registry.sessions.insert(resource, entry);
-    }
-
-    fn leave(&self, resource: &str) {
-        let mut registry = self.registry.lock();
-        if let Some(entry) = registry.sessions.remove(resource) {
-            for credentials in &entry.credentials {
-                registry.ufrags.remove(&credentials.ufrag);
-            }
-            for key in &entry.paths {
-                registry.paths.remove(key);
-            }
-        }
-        drop(registry);
-        self.session_ended.notify_waiters();
-    }
-
     async fn serve(self: Arc<Self>, listeners: Vec<tokio::net::TcpListener>) {
         let mut tasks = tokio::task::JoinSet::new();
         for socket in &self.sockets {
@@ -389,18 +282,14 @@ impl Shared {
             tasks.spawn(tcp::serve(listener, Arc::clone(&self), self.stop.clone()));
         }
         self.stop.cancelled().await;
-        let inboxes: Vec<_> = {
-            let registry = self.registry.lock();
-            registry.sessions.values().map(|entry| entry.inbox.clone()).collect()
-        };
-        for inbox in inboxes {
+        for inbox in self.registry.inboxes() {
             // One that is full ends by its publication, which the engine cancels.
             let _ = inbox.try_send(Input::End(EndReason::EngineStopped));
         }
         let all_ended = async {
             loop {
-                let ended = self.session_ended.notified();
-                if self.registry.lock().sessions.is_empty() {
+                let ended = self.registry.left.notified();
+                if self.registry.is_empty() {
                     return;
                 }
                 // A session may end between the two lines above.
@@ -431,69 +320,7 @@ impl Shared {
                 port,
                 peer,
             };
-            self.datagram(datagram, (false, port, peer), path);
-        }
-    }
-
-    /// Hands a datagram to the session that it is of. Nothing is kept of one that proves nothing.
-    /// Whether a session took it.
-    pub(super) fn datagram(&self, datagram: &[u8], key: PathKey, path: impl FnOnce() -> Path) -> bool {
-        if is_stun(datagram) {
-            return self.check(datagram, path());
-        }
-        let found = self.registry.lock().paths.get(&key).map(|(_, inbox)| inbox.clone());
-        let Some(inbox) = found else { return false };
-        inbox
-            .try_send(Input::Datagram {
-                datagram: Bytes::copy_from_slice(datagram),
-                at: now(),
-            })
-            .is_ok()
-    }
-
-    /// Answers a connectivity check of a session that there is, if its password is right.
-    fn check(&self, datagram: &[u8], path: Path) -> bool {
-        let Some(check) = Check::parse(datagram) else {
-            return false;
-        };
-        let mut registry = self.registry.lock();
-        let registry = &mut *registry;
-        let Some(resource) = registry.ufrags.get(check.local_ufrag) else {
-            return false;
-        };
-        let Some(entry) = registry.sessions.get_mut(resource) else {
-            return false;
-        };
-        let credentials = entry.credentials.iter().find(|known| known.ufrag == check.local_ufrag);
-        let Some(credentials) = credentials.filter(|known| check.is_authentic(&known.password)) else {
-            return false;
-        };
-        path.send(&check.answer(path.peer(), &credentials.password));
-        if !check.succeeds() {
-            return true;
-        }
-        entry.reached = true;
-        let key = path.key();
-        if !entry.paths.contains(&key) {
-            if entry.paths.len() == MAX_PATHS {
-                registry.paths.remove(&entry.paths.remove(0));
-            }
-            entry.paths.push(key);
-        }
-        // A port there that another session had before is this one's now: it knows the password.
-        registry.paths.insert(key, (resource.clone(), entry.inbox.clone()));
-        let nominates = check.nominates;
-        entry.inbox.try_send(Input::Check { path, nominates }).is_ok()
-    }
-
-    /// A connection is closed: its way leads nowhere.
-    pub(super) fn forget(&self, key: &PathKey) {
-        let mut registry = self.registry.lock();
-        let registry = &mut *registry;
-        if let Some((resource, _)) = registry.paths.remove(key)
-            && let Some(entry) = registry.sessions.get_mut(&resource)
-        {
-            entry.paths.retain(|known| known != key);
+            self.registry.datagram(datagram, (false, port, peer), path);
         }
     }
 }
@@ -506,7 +333,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.shared.leave(&self.resource);
+        self.shared.registry.leave(&self.resource);
     }
 }
 
@@ -514,5 +341,3 @@ impl Drop for Leave {
 pub fn is_ice_restart(fragment: &str) -> bool {
     fragment.lines().any(|line| line.starts_with("a=ice-pwd:"))
 }
-
-const _: () = assert!(MAX_PENDING <= MAX_SESSIONS);

@@ -57,7 +57,7 @@ pub(super) async fn serve(listener: TcpListener, server: Arc<Shared>, stop: Canc
         tokio::spawn(async move {
             let served = connection(stream, port, peer, &server);
             stop.run_until_cancelled(served).await;
-            server.forget(&(true, port, peer));
+            server.registry.forget(&(true, port, peer));
             drop(place);
         });
     }
@@ -91,7 +91,7 @@ async fn connection(stream: TcpStream, port: u16, peer: SocketAddr, server: &Sha
                 port,
                 peer,
             };
-            if server.datagram(datagram, (true, port, peer), path) {
+            if server.registry.datagram(datagram, (true, port, peer), path) {
                 (patience, taken_at) = (SILENT_FOR, tokio::time::Instant::now());
             }
         }

@@ -39,7 +39,7 @@ impl Version {
     /// In the order of RFC 9110 section 13.2.2.
     pub(crate) fn judge(&self, headers: &HeaderMap) -> Verdict {
         if headers.contains_key(header::IF_MATCH) {
-            if !self.listed(headers, header::IF_MATCH, false) {
+            if !listed(headers, header::IF_MATCH, &self.etag, Comparison::Strong) {
                 return Verdict::Failed;
             }
         } else if let Some(since) = date(headers, header::IF_UNMODIFIED_SINCE)
@@ -48,7 +48,7 @@ impl Version {
             return Verdict::Failed;
         }
         let known = if headers.contains_key(header::IF_NONE_MATCH) {
-            self.listed(headers, header::IF_NONE_MATCH, true)
+            lists(headers, header::IF_NONE_MATCH, &self.etag)
         } else {
             date(headers, header::IF_MODIFIED_SINCE).is_some_and(|since| self.modified <= since)
         };
@@ -66,19 +66,30 @@ impl Version {
         }
         httpdate::parse_http_date(value).is_ok_and(|date| date == self.modified)
     }
+}
 
-    fn listed(&self, headers: &HeaderMap, name: HeaderName, weak: bool) -> bool {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-        tags.any(|tag| {
-            let tag = if weak {
-                tag.strip_prefix("W/").unwrap_or(tag)
-            } else {
-                tag
-            };
-            tag == "*" || tag == self.etag
-        })
-    }
+/// RFC 9110 section 8.8.3.2.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+/// Whether the header `name` lists `etag`, or everything, by weak comparison.
+pub(crate) fn lists(headers: &HeaderMap, name: HeaderName, etag: &str) -> bool {
+    listed(headers, name, etag, Comparison::Weak)
+}
+
+fn listed(headers: &HeaderMap, name: HeaderName, etag: &str, comparison: Comparison) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| {
+        let tag = match comparison {
+            Comparison::Weak => tag.strip_prefix("W/").unwrap_or(tag),
+            Comparison::Strong => tag,
+        };
+        tag == "*" || tag == etag
+    })
 }
 
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {

@@ -13,6 +13,7 @@ mod listener;
 mod metrics;
 mod openapi;
 mod options;
+mod page;
 mod pull;
 mod ranges;
 mod recorder;

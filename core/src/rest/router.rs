@@ -20,7 +20,7 @@ use super::failures::Failures;
 use super::guard::{self, Guard};
 use super::metrics::{self, Metrics};
 use super::options::RestOptions;
-use super::{openapi, pull, recorder, records, stream, whip};
+use super::{openapi, page, pull, recorder, records, stream, whip};
 use crate::engine::{Action, AuthorizeRequest, Engine, WeakEngine};
 use crate::media::Result;
 
@@ -125,9 +125,9 @@ impl Rest {
             .route("/client/records/", only(get(records::list), "GET, HEAD"))
             .route("/client/records/{*file}", only(get(records::download), "GET, HEAD"));
         let rest = rest.route("/metrics", only(get(metrics::metrics), "GET, HEAD"));
-        // What tells nothing of anybody's streams. The page of `GET /` is merged here too, and WHIP, which
-        // asks the engine's gate itself.
+        // What tells nothing of anybody's streams, and WHIP, which asks the engine's gate itself.
         let open = Router::new()
+            .route("/", only(get(page::page), "GET, HEAD"))
             .route("/healthz", only(get(healthz), "GET, HEAD"))
             .route("/openapi.json", only(get(openapi::document), "GET, HEAD"))
             .route("/docs", only(get(openapi::page), "GET, HEAD"))

@@ -18,6 +18,7 @@ mod downloads;
 mod hostile;
 mod https;
 mod methods;
+mod page;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);

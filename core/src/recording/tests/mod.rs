@@ -25,6 +25,8 @@ use crate::media::{
 use crate::storage::fs::OsFileSystem;
 use crate::storage::growing::Folders;
 
+#[cfg(feature = "fdk-aac")]
+mod drift;
 mod life;
 mod reconnect;
 mod rotation;
@@ -107,6 +109,8 @@ struct Asked {
     template: &'static str,
     container: Container,
     fresh: bool,
+    /// Sample rate in Hz and channels of sound that is transcoded.
+    sound: (u32, u8),
 }
 
 impl Default for Asked {
@@ -118,6 +122,7 @@ impl Default for Asked {
             template: "{streamName}-{startTimeMillis}",
             container: Container::Mp4,
             fresh: true,
+            sound: (44_100, 2),
         }
     }
 }
@@ -155,8 +160,8 @@ impl Bench {
                 ..Containers::default()
             },
             sound: Sound {
-                sample_rate: 44_100,
-                channels: 2,
+                sample_rate: asked.sound.0,
+                channels: asked.sound.1,
                 aac_mode: 5,
                 webm_vorbis: false,
                 mp4_copy: false,

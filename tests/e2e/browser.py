@@ -1,7 +1,9 @@
 """Gets a finished MP4.
-Gives a failure where Chromium cannot play it while it still downloads."""
+Gives a failure where Chromium cannot play it while it still downloads; and Chromium with fake devices."""
 
+import contextlib
 import http.server
+import os
 import threading
 from pathlib import Path
 
@@ -17,7 +19,35 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 
+#: A camera and a microphone that show and beep a test pattern. Addresses of this machine are told as they
+#: are, and loopback is one of them.
+FAKE_DEVICES = ["--use-fake-device-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns"]
+LOOPBACK = ["--allow-loopback-in-peer-connection"]
+ALLOWED = ["--use-fake-ui-for-media-stream"]
+
+#: Where pictures of pages are kept for people to look at.
+ARTEFACTS = Path(os.environ.get("REEL_ARTEFACTS", Path.home() / ".cache/livereel/artefacts"))
+
 PAGE = b"<!doctype html><video id=video muted src=/media.mp4></video>"
+
+
+@contextlib.contextmanager
+def chromium(*flags):
+    """A headless Chromium with these flags besides its usual ones."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags], chromium_sandbox=False)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def keep_picture(page, name):
+    """A screenshot of the whole page, for people to look at."""
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    path = ARTEFACTS / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    print(f"kept {path}")
 
 
 class ThrottledFile(http.server.BaseHTTPRequestHandler):

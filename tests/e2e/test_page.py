@@ -22,7 +22,7 @@ WITHIN_S = 0.2
 
 SETTINGS = {
     "http_listen": "127.0.0.1:0",
-    #W"webrtc_udp_ports": "0",
+    "webrtc_udp_ports": "0",
     "stream_record_policy_template": "{streamName}",
 }
 DEVICES = [*browser.FAKE_DEVICES, *browser.LOOPBACK, *browser.ALLOWED]

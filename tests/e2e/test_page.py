@@ -147,7 +147,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(serve):
 def test_every_control_has_a_name_and_comes_in_the_order_that_it_is_seen_in(serve):
     server = serve(**SETTINGS)
     with opened(server) as page:
-        expect(page.get_by_label("Camera").locator("option")).to_have_text(["fake_device_0", "No camera"])
+        expect(page.get_by_label("Camera", exact=True).locator("option")).to_have_text(["fake_device_0", "No camera"])
         order = []
         for _ in range(6):
             page.keyboard.press("Tab")
@@ -224,9 +224,9 @@ def test_a_token_is_asked_for_and_kept_by_the_tab_alone(serve):
         answer("asks for a token for publishing", "wrong")
         answer("The token for publishing is not right", "publish-secret")
         says(page, "Recording")
+        answer("name of your file", "rest-secret")
         page.wait_for_timeout(1000)
         page.get_by_role("button", name="Stop").click()
-        answer("name of your file", "rest-secret")
         says(page, "Recorded")
         _, path = server.finished("cam")
         play_to_the_end(page, page.locator("#player").evaluate("p => new Promise(d => p.duration ? d(p.duration) : p.onloadedmetadata = () => d(p.duration))"))
@@ -290,7 +290,7 @@ def test_a_lost_connection_is_told_in_words(serve):
 def test_a_stream_of_sound_alone_is_recorded(serve):
     server = serve(**SETTINGS)
     with opened(server) as page:
-        page.get_by_label("Camera").select_option("No camera")
+        page.get_by_label("Camera", exact=True).select_option("No camera")
         page.get_by_label("Stream name").fill("voice")
         page.get_by_role("button", name="Start").click()
         says(page, "Recording")

@@ -55,6 +55,8 @@ pub(super) struct Track {
     pub(super) first_dts: Option<i64>,
     /// Decode time of the last sample that came.
     last_dts: i64,
+    /// NAL units that go before each key frame; empty until the configuration changes.
+    sets: Bytes,
     pub(super) index: Index,
 }
 
@@ -116,6 +118,7 @@ impl Track {
             tail: 0,
             first_dts: None,
             last_dts: 0,
+            sets: Bytes::new(),
             index: Index::default(),
         }
     }
@@ -151,6 +154,7 @@ impl Track {
             }
         }
         self.describe(codec);
+        self.sets = parameter_sets(codec);
     }
 
     fn last_entry_is_unused(&self) -> bool {
@@ -275,8 +279,18 @@ impl Track {
             dts,
             offset,
             key: sample.key,
-            data,
+            data: self.dressed(sample.key, data),
         })
+    }
+
+    /// The sample with its parameter sets where it is a key frame and the configuration has changed.
+    /// ISO/IEC 14496-15 section 5.3.3.1 has them in the sample entry alone, where they are too; but
+    /// Chromium reads the first sample entry only, and cannot decode what follows a change without.
+    fn dressed(&self, key: bool, data: Bytes) -> Bytes {
+        if self.sets.is_empty() || !key {
+            return data;
+        }
+        [self.sets.as_ref(), data.as_ref()].concat().into()
     }
 
     /// Ticks which the last of some samples lasts when the next one is not there yet: a frame of
@@ -308,3 +322,21 @@ impl Track {
 /// Farthest that the first decode time may lie from 0, in ticks: 3,257 years of 90 kHz, and far from
 /// where sums of times overflow 64 bits.
 pub(super) const MAX_TICKS: u64 = 1 << 53;
+
+/// The parameter sets of a configuration as length-prefixed NAL units; empty for codecs without.
+fn parameter_sets(codec: &CodecConfig) -> Bytes {
+    let CodecConfig::H264(config) = codec else {
+        return Bytes::new();
+    };
+    let mut units = Vec::new();
+    for set in config.sps.iter().chain(&config.pps) {
+        // Sets come out of an avcC, whose own lengths have 16 bits. One that does not fit is left out.
+        let len = (set.len() as u64).to_be_bytes();
+        let (zeros, field) = len.split_at(len.len() - usize::from(config.nal_length_size.min(8)));
+        if zeros.iter().all(|byte| *byte == 0) {
+            units.extend_from_slice(field);
+            units.extend_from_slice(set);
+        }
+    }
+    units.into()
+}

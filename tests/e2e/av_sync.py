@@ -104,51 +104,38 @@ def assert_in_step(path, at_least, within_ms=20):
         assert abs(median(part)) < within_ms, shown
 
 
-#: A page's source: a canvas whose pictures are taken when they are drawn, and a tone that is planned for
-#: the same moment. `window.flashAndBeep()` gives a MediaStream.
+#: A page's source: pictures and pieces of sound handed over by one clock, both kinds of a moment in one turn
+#: of the loop. Canvas and WebAudio would each add a delay of their own, which grows on a busy machine.
+#: `window.flashAndBeep()` gives a MediaStream.
 BROWSER_SOURCE = """
 window.flashAndBeep = async () => {
-  const [PERIOD, FLASH, BEEP, FPS] = [%(period)s, %(flash)s, %(beep)s, 30];
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [320, 180];
-  const picture = canvas.getContext('2d');
-  const video = canvas.captureStream(0).getVideoTracks()[0];
-  const sound = new AudioContext({ sampleRate: 48000, latencyHint: 0, sinkId: { type: 'none' } });
-  await sound.resume();
-  const tone = new OscillatorNode(sound, { frequency: 1000 });
-  const gate = new GainNode(sound, { gain: 0 });
-  const out = new MediaStreamAudioDestinationNode(sound, { channelCount: 1 });
-  tone.connect(gate).connect(out);
-  tone.start();
-  // What the context's clock shows when the page's shows 0: the largest ever seen, for it is read late, never early.
-  let ahead = -Infinity;
-  const contextTime = () => {
-    ahead = Math.max(ahead, sound.currentTime - performance.now() / 1000);
-    return performance.now() / 1000 + ahead;
-  };
-  for (let i = 0; i < 50; i++) { contextTime(); await new Promise(done => setTimeout(done, 4)); }
-  let planned = Math.ceil(contextTime() + 0.5);
-  let next = planned - 0.4;
-  const draw = () => {
-    const now = contextTime();
-    while (planned < now + 0.3) {
-      gate.gain.setValueAtTime(0.5, planned);
-      gate.gain.setValueAtTime(0, planned + BEEP);
-      planned += PERIOD;
+  const [PERIOD, FLASH, BEEP] = [%(period)s, %(flash)s, %(beep)s];
+  const [RATE, STEP_MS, STEPS_A_PICTURE] = [48000, 10, 4];
+  const [video, audio] = ['video', 'audio'].map(kind => new MediaStreamTrackGenerator({ kind }));
+  const [pictures, sounds] = [video, audio].map(track => track.writable.getWriter());
+  const canvas = new OffscreenCanvas(320, 180);
+  const paint = canvas.getContext('2d');
+  const length = RATE * STEP_MS / 1000;
+  const tone = Float32Array.from({ length }, (_, at) => Math.sin(2 * Math.PI * 1000 * at / RATE) / 2);
+  const silence = new Float32Array(length);
+  const began = performance.now();
+  let step = 0;
+  const run = () => {
+    for (; began + step * STEP_MS <= performance.now(); step++) {
+      const timestamp = step * STEP_MS * 1000;
+      const phase = step * STEP_MS / 1000 %% PERIOD;
+      const data = phase < BEEP ? tone : silence;
+      sounds.write(new AudioData({ format: 'f32', sampleRate: RATE, numberOfFrames: length, numberOfChannels: 1, timestamp, data }));
+      if (step %% STEPS_A_PICTURE) continue;
+      paint.fillStyle = phase < FLASH ? '#fff' : '#000';
+      paint.fillRect(0, 0, 320, 180);
+      pictures.write(new VideoFrame(canvas, { timestamp }));
     }
-    const phase = ((next %% PERIOD) + PERIOD) %% PERIOD;
-    const flash = phase < FLASH - 1e-3 || phase > PERIOD - 1e-3;
-    picture.fillStyle = flash ? '#fff' : '#000';
-    picture.fillRect(0, 0, 320, 180);
-    picture.fillStyle = '#888';
-    picture.fillRect(Math.round(next * 60) %% 320, 170, 8, 8);
-    video.requestFrame();
-    // On the grid of the seconds, so that each flash begins when its tone does.
-    do next = Math.round((next + 1 / FPS) * FPS) / FPS; while (next < contextTime() - 0.002);
-    setTimeout(draw, Math.max(0, (next - contextTime()) * 1000));
   };
-  setTimeout(draw, (next - contextTime()) * 1000);
-  return new MediaStream([video, out.stream.getAudioTracks()[0]]);
+  // A worker's timer is not slowed down, whatever the page is taken for.
+  const timer = new Worker(URL.createObjectURL(new Blob(['setInterval(() => postMessage(0), 2)'])));
+  timer.onmessage = run;
+  return new MediaStream([video, audio]);
 };
 """ % {"period": PERIOD_S, "flash": FLASH_S, "beep": BEEP_S}
 
@@ -173,7 +160,9 @@ window.publish = async (stream, url, codec) => {
     method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: peer.localDescription.sdp });
   if (answer.status !== 201) throw new Error(answer.status + ' ' + await answer.text());
   const session = new URL(answer.headers.get('Location'), answer.url);
-  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+  // In packets of 10 ms what the sender reports tell of sound is right: publish_wrtc.js says why.
+  const sdp = (await answer.text()).replace(/^(a=rtpmap:\\d+ opus.*\\r\\n)/m, '$1a=ptime:10\\r\\n');
+  await peer.setRemoteDescription({ type: 'answer', sdp });
   await new Promise((done, failed) => {
     peer.onconnectionstatechange = () => {
       if (peer.connectionState === 'connected') done();

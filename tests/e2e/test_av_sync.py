@@ -2,15 +2,16 @@
 clean link, on one that loses and delays, and after sound was away for a while."""
 
 import contextlib
+import time
 
 import av_sync
 import browser
 import media
 import pytest
 import whip_clients
-from publishers import running
 from relay import Link, Relay
-from rest import address
+from rest import address, call
+from server import DEADLINE_S
 
 SETTINGS = {
     "http_listen": "127.0.0.1:0",
@@ -48,22 +49,64 @@ def published(maker, host, codec):
     with browser.chromium(*browser.FAKE_DEVICES, *browser.LOOPBACK, *browser.ALLOWED) as chromium:
         page = chromium.new_page()
         page.goto(f"http://{host}/healthz")
-        page.evaluate(av_sync.BROWSER_SOURCE + av_sync.BROWSER_PUBLISHER)
-        page.evaluate("([url, codec]) => flashAndBeep().then(stream => publish(stream, url, codec)).then(made => { window.published = made; })", [url, codec])
+        page.evaluate(f"() => {{ {av_sync.BROWSER_SOURCE} {av_sync.BROWSER_PUBLISHER} }}")
+        begin = "async ([url, codec]) => { window.published = await publish(await flashAndBeep(), url, codec); }"
+        page.evaluate(begin, [url, codec])
         yield BrowserClient(page)
 
 
-def seconds_recorded(server, stream, seconds):
-    """Waits until that much of a stream was recorded, by its picture."""
-    started = server.wait_for("recording_started", stream_name=stream)
-    server.sleep_until(started, seconds)
+def live(server, stream, seconds):
+    """Waits until that much more of a stream is recorded: media takes its time."""
+    session = server.wait_for("recording_started", stream_name=stream)["media_session_id"]
+    recorded_ms = lambda: call(server, "recorder/record_info", mediaSessionId=session).json[0]["durationMs"]  # noqa: E731
+    until_ms = recorded_ms() + seconds * 1000
+    ends = time.monotonic() + seconds + DEADLINE_S
+    while recorded_ms() < until_ms:
+        assert time.monotonic() < ends, f"{stream} is stuck at {recorded_ms()} ms"
+        time.sleep(0.2)
 
 
-@pytest.mark.parametrize("maker, codec", [("chromium", "VP8"), ("chromium", "H264"), ("libwebrtc", "VP8"), ("libwebrtc", "VP9")])
+def assert_in_step(server, stream, at_least):
+    event, path = server.finished(stream)
+    print([{key: track[key] for key in ("kind", "samples_in", "samples_written", "dropped", "gaps")} for track in event["tracks"]])
+    media.assert_decodes_silently(path)
+    av_sync.assert_in_step(path, at_least)
+    return event
+
+
+MAKERS = [("chromium", "VP8"), ("chromium", "H264"), ("libwebrtc", "VP8"), ("libwebrtc", "VP9")]
+
+
+@pytest.mark.parametrize("maker, codec", MAKERS)
 def test_on_a_clean_link(serve, maker, codec):
     server = serve(**SETTINGS)
     with published(maker, address(server), codec) as client:
         live(server, maker, 10)
         client.end()
     assert_in_step(server, maker, at_least=9)
+    server.stop()
+
+
+@pytest.mark.parametrize("maker, codec", MAKERS)
+def test_on_a_link_that_loses_5_percent_with_jitter_of_30_ms(serve, maker, codec):
+    server = serve(**SETTINGS)
+    with Relay(address(server), BAD_LINK) as relay, published(maker, relay.address, codec) as client:
+        live(server, maker, 20)
+        client.end()
+        assert relay.lost > relay.sent / 40, "the relay had nothing to lose"
+    assert_in_step(server, maker, at_least=15)
+    server.stop()
+
+
+@pytest.mark.parametrize("maker, codec", MAKERS[:3])
+def test_after_ten_seconds_without_sound(serve, maker, codec):
+    server = serve(**SETTINGS)
+    with published(maker, address(server), codec) as client:
+        live(server, maker, 6)
+        client.tell("mute")
+        live(server, maker, 10)
+        client.tell("sound")
+        live(server, maker, 8)
+        client.end()
+    assert_in_step(server, maker, at_least=12)
     server.stop()

@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import av_sync
-import imageio_ffmpeg
-from publishers import running
+from publishers import FFMPEG_9
 
 HERE = Path(__file__).parent
 NODE_MODULES = Path(os.environ.get("REEL_CACHE", Path.home() / ".cache/livereel")) / "npm/node_modules"
@@ -19,11 +18,11 @@ def url(address, stream):
 
 
 def ffmpeg(address, stream, seconds):
-    """The process of an ffmpeg 9 that flashes and beeps over WHIP for so long, and then ends."""
+    """The command of an ffmpeg 9 that flashes and beeps over WHIP for so long, and then ends."""
     codecs = "-c:v libx264 -profile:v baseline -preset ultrafast -tune zerolatency -g 30 -b:v 500k -pix_fmt yuv420p"
     sound = "-c:a libopus -ar 48000 -ac 2 -b:a 96k"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *av_sync.LAVFI_SOURCE, "-t", str(seconds)]
-    return subprocess.Popen([*command, *codecs.split(), *sound.split(), "-f", "whip", url(address, stream)])
+    command = [FFMPEG_9, "-v", "error", "-nostdin", *av_sync.LAVFI_SOURCE, "-t", str(seconds)]
+    return [*command, *codecs.split(), *sound.split(), "-f", "whip", url(address, stream)]
 
 
 class NodeClient:
@@ -47,7 +46,10 @@ def node(script, *arguments):
     environment = {**os.environ, "NODE_PATH": str(NODE_MODULES)}
     command = ["node", str(HERE / script), *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
-    with running(process):
+    try:
         line = process.stdout.readline()
-        assert line == "connected\n", f"{script}: {line!r}, exit code {process.poll()}"
+        assert line == "connected\n", f"{script} said {line!r}"
         yield NodeClient(process)
+    finally:
+        process.kill()
+        process.communicate()

@@ -31,6 +31,10 @@ const SLEW: (i64, i64) = (1, 50);
 /// A track that is far ahead goes at half speed until the others have caught up: time never goes back.
 const BRAKE: (i64, i64) = (1, 2);
 
+/// Sound that comes later than this, by itself, was not under way: its clock stood still. Senders that
+/// count the samples they encode (libwebrtc) do that while the microphone is taken away.
+const STOOD_STILL: i64 = SECOND / 5;
+
 /// Knots kept of a track: those behind the newest serve pictures that are shown before it.
 const MAX_KNOTS: usize = 8;
 
@@ -58,7 +62,8 @@ pub struct Break {
 /// lined up by arrival: what arrives together belongs together. Sender reports then tell how the RTP
 /// clocks relate (RFC 3550 section 6.4.1). Sound leads: its times are never moved for the sake of
 /// pictures, so nothing of it is stretched or cut; pictures follow it, and with them the drift between
-/// the two clocks is taken out.
+/// the two clocks is taken out. Only where the clock of sound stood still while pictures went on is sound
+/// put where it arrives.
 #[derive(Clone, Debug, Default)]
 pub struct SessionTime(Arc<Mutex<Inner>>);
 
@@ -79,6 +84,9 @@ struct Track {
     newest_ticks: i64,
     /// Session time minus arrival time of the samples that travelled fastest, in flicks.
     lead: i64,
+    /// When the newest sample arrived, and how much later that was than by `lead`, in flicks.
+    arrived: i64,
+    late: i64,
     /// The last report: sender time in flicks, and the ticks it belongs to.
     report: Option<(i128, i64)>,
     lined_up: bool,
@@ -123,11 +131,19 @@ impl SessionTime {
         let inner = &mut *inner;
         let arrival = flicks(arrival);
         let index = inner.tracks.iter().position(|known| known.id == track);
+        if let Some(index) = index
+            && let Some(found) = inner.go_on_after_standstill(index, ticks, arrival)
+            && inner.breaks.len() < MAX_BREAKS
+        {
+            inner.breaks.push(found);
+        }
         let known = index.and_then(|index| inner.tracks.get_mut(index));
         if let Some(known) = known.filter(|known| !known.knots.is_empty()) {
             known.newest_ticks = known.newest_ticks.max(ticks);
             let session = known.at(ticks);
             let lead = session.saturating_sub(arrival);
+            known.late = known.lead.saturating_sub(lead);
+            known.arrived = known.arrived.max(arrival);
             known.lead = lead.max(known.lead - (known.lead.saturating_sub(lead)) / 1024);
             return session;
         }
@@ -143,6 +159,7 @@ impl SessionTime {
         if let Some(known) = inner.tracks.get_mut(index) {
             known.newest_ticks = ticks;
             known.lead = session.saturating_sub(arrival);
+            known.arrived = arrival;
             known.knots.push_back(Knot {
                 ticks,
                 flicks: session,
@@ -202,11 +219,39 @@ impl Inner {
             knots: VecDeque::new(),
             newest_ticks: 0,
             lead: 0,
+            arrived: 0,
+            late: 0,
             report: None,
             lined_up: false,
             step_reports: 0,
         });
         self.tracks.len() - 1
+    }
+
+    /// Sound that comes after a pause with the times of before it, while pictures went on arriving in time,
+    /// belongs where it arrives: nothing held it up on its way. Reports from before say nothing of it.
+    fn go_on_after_standstill(&mut self, index: usize, ticks: i64, arrival: i64) -> Option<Break> {
+        let known = self.tracks.get(index)?;
+        if known.kind != TrackKind::Audio || known.knots.is_empty() || ticks <= known.newest_ticks {
+            return None;
+        }
+        let here = known.at(ticks);
+        let step = arrival.saturating_add(known.lead).saturating_sub(here);
+        let pause = arrival.saturating_sub(known.arrived);
+        let others_came = self.tracks.iter().any(|other| {
+            other.kind == TrackKind::Video && other.late < STOOD_STILL / 2 && arrival - other.arrived < pause / 2
+        });
+        if step < STOOD_STILL || step > pause || !others_came {
+            return None;
+        }
+        let known = self.tracks.get_mut(index)?;
+        known.report = None;
+        known.push(ticks, here.saturating_add(step), (1, 1));
+        Some(Break {
+            track: known.id,
+            at: Timestamp::new(here, Timescale::FLICKS),
+            step: Timestamp::new(step, Timescale::FLICKS),
+        })
     }
 
     /// Moves every track that has reports to where the leader's say it belongs.

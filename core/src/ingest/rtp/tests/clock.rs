@@ -142,6 +142,61 @@ fn sound_and_pictures_stay_in_step_over_ten_minutes_with_clocks_200_ppm_off() {
 }
 
 #[test]
+fn sound_whose_clock_stood_still_goes_on_where_it_arrives() {
+    for pause_s in [1.0, 8.0, 10.0, 30.0] {
+        let time = SessionTime::new();
+        let (from, to) = (6.0, 6.0 + pause_s);
+        let mut counted = 0;
+        let (mut pictures, mut sounds): (Times, Times) = (Vec::new(), Vec::new());
+        for step in 0..(pause_s * 50.0) as u64 + 1000 {
+            let at = step as f64 / 50.0;
+            // Up to 9 ms of jitter.
+            let arrival = Duration::from_secs_f64(100.0 + at + (step * 7 % 10) as f64 / 1000.0);
+            if step % 2 == 0 {
+                let ticks = (at * 90_000.0) as i64;
+                pictures.push((at, time.place(VIDEO, TrackKind::Video, 90_000, ticks, arrival)));
+            }
+            if !(from..to).contains(&at) {
+                sounds.push((at, time.place(SOUND, TrackKind::Audio, 48_000, counted, arrival)));
+                counted += 960;
+            }
+            if step % 50 == 10 {
+                time.report(VIDEO, TrackKind::Video, 90_000, ntp(at), (at * 90_000.0) as i64);
+            }
+            // Rarely, and through the pause as if the clock ran.
+            if step % 200 == 20 {
+                let ahead = if (from..to).contains(&at) { at - from } else { -0.02 };
+                let ticks = counted + (ahead * 48_000.0) as i64;
+                time.report(SOUND, TrackKind::Audio, 48_000, ntp(at), ticks);
+            }
+        }
+        assert!(sounds.windows(2).all(|pair| pair[0].1 < pair[1].1));
+        assert_rising(&pictures);
+        for (at, sound) in sounds.iter().filter(|(at, _)| *at > 1.0) {
+            let (_, picture) = pictures.iter().rev().find(|(shown, _)| shown <= at).unwrap();
+            let apart_ms = (sound - picture) as f64 / MS as f64 - (at * 50.0).round() % 2.0 * 20.0;
+            assert!(apart_ms.abs() < 15.0, "{pause_s} s, {at}: {apart_ms}");
+        }
+        assert_eq!(time.breaks().len(), 1);
+    }
+}
+
+#[test]
+fn sound_that_a_stalled_link_held_up_together_with_pictures_stays_where_it_was() {
+    let time = SessionTime::new();
+    for step in 0..1000_i64 {
+        // Nothing comes through for two seconds, then all of it at once.
+        let sent = 20 * step as u64;
+        let arrival = if (6000..8000).contains(&sent) { 8000 } else { sent };
+        let arrival = Duration::from_millis(100_000 + arrival);
+        let sound = time.place(SOUND, TrackKind::Audio, 48_000, 960 * step, arrival);
+        let picture = time.place(VIDEO, TrackKind::Video, 90_000, 1800 * step, arrival);
+        assert_eq!((sound, picture), (20 * MS * step, 20 * MS * step));
+    }
+    assert_eq!(time.breaks(), []);
+}
+
+#[test]
 fn reports_that_contradict_what_arrives_by_more_than_ten_seconds_are_not_believed() {
     let time = SessionTime::new();
     for step in 0..500_i64 {

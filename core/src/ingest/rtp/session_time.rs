@@ -32,8 +32,12 @@ const SLEW: (i64, i64) = (1, 50);
 const BRAKE: (i64, i64) = (1, 2);
 
 /// Sound that comes later than this, by itself, was not under way: its clock stood still. Senders that
-/// count the samples they encode (libwebrtc) do that while the microphone is taken away.
-const STOOD_STILL: i64 = SECOND / 5;
+/// count the samples they encode (libwebrtc) do that while the microphone is taken away. A browser that
+/// is short of processor time sends sound up to 300 ms late, and then catches up.
+const STOOD_STILL: i64 = SECOND;
+
+/// Pictures less late than this are on time.
+const ON_TIME: i64 = SECOND / 10;
 
 /// Knots kept of a track: those behind the newest serve pictures that are shown before it.
 const MAX_KNOTS: usize = 8;
@@ -238,9 +242,10 @@ impl Inner {
         let here = known.at(ticks);
         let step = arrival.saturating_add(known.lead).saturating_sub(here);
         let pause = arrival.saturating_sub(known.arrived);
-        let others_came = self.tracks.iter().any(|other| {
-            other.kind == TrackKind::Video && other.late < STOOD_STILL / 2 && arrival - other.arrived < pause / 2
-        });
+        let others_came = self
+            .tracks
+            .iter()
+            .any(|other| other.kind == TrackKind::Video && other.late < ON_TIME && arrival - other.arrived < pause / 2);
         if step < STOOD_STILL || step > pause || !others_came {
             return None;
         }

@@ -384,3 +384,29 @@ fn another_codec_of_its_kind_is_another_track_of_the_file_and_the_ninth_asks_for
         .map(|track| (track.number, track.codec, track.samples.len()));
     assert_eq!(found.collect::<Vec<_>>(), [(2, "aac", 2), (3, "mp3", 1)]);
 }
+
+#[test]
+fn key_frames_behind_a_change_carry_their_parameter_sets_and_no_other_sample_does() {
+    let samples: Vec<Sample> = stream(6).into_iter().filter(|sample| sample.track.0 == 1).collect();
+    let (before, after) = samples.split_at(samples.len() / 2);
+    let mut wide = h264(1, Timescale::MPEG, 640);
+    if let CodecConfig::H264(config) = &mut wide.codec {
+        config.sps = vec![Bytes::from_static(b"\x67wide")];
+        config.pps = vec![Bytes::from_static(b"\x68too")];
+    }
+    let sets = b"\0\0\0\x05\x67wide\0\0\0\x04\x68too";
+    let mut disk = Disk::new();
+    let mut muxer = muxer(options(true, 0), &stream_tracks()[..1]);
+    grow(&mut muxer, before, &mut disk);
+    muxer.track(&wide).unwrap();
+    grow(&mut muxer, after, &mut disk);
+    let tracks = read_file(&disk.bytes);
+    let found = tracks[0].samples.iter().map(|found| found.data.to_vec());
+    let keys = after.iter().filter(|sample| sample.key).count();
+    assert!(keys > 1);
+    let wanted = samples.iter().enumerate().map(|(index, sample)| {
+        let dressed = sample.key && index >= before.len();
+        [if dressed { &sets[..] } else { &[] }, &sample.data[..]].concat()
+    });
+    assert!(found.eq(wanted));
+}

@@ -54,6 +54,7 @@ impl Collector {
         let open = move || -> Result<Box<dyn Publication>, Refusal> {
             if collector.refuses {
                 return Err(Refusal {
+                    kind: crate::ingest::RefusalKind::Denied,
                     message: "not wanted here".to_owned(),
                 });
             }

@@ -15,7 +15,7 @@ use super::message::{Aggregate, Message, message_type};
 use super::player::{Player, Wish};
 use super::reader::Reader;
 use super::replies::Replies;
-use super::tracks::{Media, Tracks};
+use super::tracks::{Dropped, Media, Tracks};
 use crate::media::{Error, ErrorKind, Result, Sample, TrackConfig};
 
 /// Received bytes between two acknowledgements where the peer names no window.
@@ -32,6 +32,8 @@ pub enum Action {
     Facts(Map<String, serde_json::Value>),
     /// A sample of the publication.
     Sample(Sample),
+    /// Samples that came and are not taken.
+    Dropped(Dropped),
     /// The publisher ended the publication. Another publish may follow.
     Unpublish,
 }
@@ -222,6 +224,15 @@ impl Connection {
         matches!(&self.role, Role::Server(commands) if commands.is_publishing())
     }
 
+    /// How many of the answers that a player needs have come: to its handshake, `connect` and
+    /// `createStream`. Always 0 for a server.
+    pub(super) fn answers(&self) -> u8 {
+        match &self.role {
+            Role::Player(player) if self.handshake.is_none() => player.answers(),
+            _ => 0,
+        }
+    }
+
     /// When the peer's patience with us, or ours with the peer, runs out unless it says something.
     pub fn deadline(&self) -> Duration {
         self.deadline
@@ -288,7 +299,7 @@ impl Connection {
             return None;
         };
         self.deadline = now.saturating_add(IDLE_TIMEOUT);
-        let Media { track, sample } = match message.type_id {
+        let Media { track, sample, dropped } = match message.type_id {
             message_type::VIDEO => tracks.on_video(message.timestamp_ms, message.payload, now),
             _ => tracks.on_audio(message.timestamp_ms, message.payload, now),
         };
@@ -297,7 +308,7 @@ impl Connection {
                 self.sample = sample;
                 Some(Action::Track(track))
             }
-            None => sample.map(Action::Sample),
+            None => sample.map(Action::Sample).or(dropped.map(Action::Dropped)),
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) enum AudioTag {
     Header(AudioCodec, Bytes),
     /// One raw AAC frame or Opus packet, one or several MP3 frames.
     Frame(AudioCodec, Bytes),
+    /// Tracks beside the first: how many frames of them there are. They are not taken.
+    MoreTracks(u64),
     /// A codec that is not taken, by its name.
     Unsupported(String),
     /// Nothing.
@@ -49,6 +51,8 @@ pub(super) enum VideoTag {
         composition_ms: i32,
         data: Bytes,
     },
+    /// Tracks beside the first: how many frames of them there are. They are not taken.
+    MoreTracks(u64),
     /// A codec that is not taken, by its name.
     Unsupported(String),
     /// Nothing: an end of sequence, an info frame, metadata, an empty body.
@@ -110,7 +114,7 @@ fn enhanced_audio(first_type: u8, mut body: Bytes) -> AudioTag {
         return AudioTag::Empty;
     };
     if kind == packet_type::MULTITRACK {
-        return AudioTag::Unsupported("several tracks in one message".to_owned());
+        return frames_of_more(&body, &[packet_type::CODED_FRAMES]).map_or(AudioTag::Empty, AudioTag::MoreTracks);
     }
     let Some((code, codec)) = take_fourcc(&mut body, &AUDIO_FOURCCS) else {
         return AudioTag::Empty;
@@ -189,7 +193,8 @@ fn enhanced_video(first_type: u8, key: bool, mut body: Bytes) -> VideoTag {
         return VideoTag::Empty;
     };
     if kind == packet_type::VIDEO_MULTITRACK {
-        return VideoTag::Unsupported("several tracks in one message".to_owned());
+        let coded = [packet_type::CODED_FRAMES, packet_type::CODED_FRAMES_X];
+        return frames_of_more(&body, &coded).map_or(VideoTag::Empty, VideoTag::MoreTracks);
     }
     let Some((code, codec)) = take_fourcc(&mut body, &VIDEO_FOURCCS) else {
         return VideoTag::Empty;
@@ -238,6 +243,38 @@ fn without_modifiers(first_type: u8, body: &mut Bytes) -> Option<u8> {
         body.advance(read);
     }
     Some(kind)
+}
+
+/// How many frames a multitrack message holds, each of a track of its own; 0 where its packet type is
+/// none of `coded`, `None` where it is cut short.
+fn frames_of_more(body: &[u8], coded: &[u8]) -> Option<u64> {
+    /// `AvMultitrackType`: one track in the message; several, each with its length; and with its FourCC too.
+    const ONE_TRACK: u8 = 0;
+    const MANY_TRACKS_MANY_CODECS: u8 = 2;
+    let mut reader = Reader::new(body);
+    let first = reader.u8()?;
+    let (layout, kind) = (first >> 4, first & 0x0F);
+    if !coded.contains(&kind) {
+        return Some(0);
+    }
+    if layout == ONE_TRACK {
+        return Some(1);
+    }
+    let own_fourcc = layout == MANY_TRACKS_MANY_CODECS;
+    if !own_fourcc {
+        reader.u32()?;
+    }
+    let mut frames = 0;
+    while reader.remaining() > 0 {
+        if own_fourcc {
+            reader.u32()?;
+        }
+        let _track_id = reader.u8()?;
+        let length = reader.u24()? as usize;
+        reader.bytes(length)?;
+        frames += 1;
+    }
+    Some(frames)
 }
 
 /// Takes the FourCC off a body: what it reads as, and the codec where that is taken.
@@ -339,9 +376,31 @@ mod tests {
         assert_eq!(video(bytes(&[0x24, 1])), VideoTag::Unsupported("On2 VP6".into()));
         assert_eq!(audio(bytes(b"\x91fLaC")), AudioTag::Unsupported("FourCC fLaC".into()));
         assert_eq!(audio(bytes(&[0xB2, 1])), AudioTag::Unsupported("Speex".into()));
-        let several = "several tracks in one message";
-        assert_eq!(video(bytes(b"\x96\x00hvc1")), VideoTag::Unsupported(several.into()));
-        assert_eq!(audio(bytes(b"\x95\x00Opus")), AudioTag::Unsupported(several.into()));
+    }
+
+    #[test]
+    fn frames_of_further_tracks_are_counted_and_their_headers_are_not() {
+        for (body, frames) in [
+            (&b"\x96\x00hvc1\x01record"[..], 0),
+            (b"\xA6\x01hvc1\x01\0\0\x28D", 1),
+            (b"\xA6\x03av01\x01D", 1),
+            (b"\xA6\x11av01\x01\0\0\x01D\x02\0\0\x02DD", 2),
+            (b"\xA6\x23av01\x01\0\0\x01Dvp09\x02\0\0\0hvc1\x03\0\0\x02DD", 3),
+            // Behind a modifier.
+            (b"\xA7\x02\0\0\x07\x06\x03av01\x01D", 1),
+        ] {
+            assert_eq!(video(bytes(body)), VideoTag::MoreTracks(frames), "{body:?}");
+        }
+        assert_eq!(audio(bytes(b"\x95\x01Opus\x01D")), AudioTag::MoreTracks(1));
+        assert_eq!(audio(bytes(b"\x95\x00Opus\x01H")), AudioTag::MoreTracks(0));
+        for cut_short in [
+            &b"\xA6"[..],
+            b"\xA6\x11av0",
+            b"\xA6\x11av01\x01\0\0\x02D",
+            b"\xA6\x21av01\x01\0\0",
+        ] {
+            assert_eq!(video(bytes(cut_short)), VideoTag::Empty, "{cut_short:?}");
+        }
     }
 
     #[test]

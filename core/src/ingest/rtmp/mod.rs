@@ -36,4 +36,5 @@ pub use server::{bind, serve};
 pub mod sans_io {
     pub use super::commands::Ask;
     pub use super::connection::{Action, Connection};
+    pub use super::tracks::Dropped;
 }

@@ -13,6 +13,11 @@ const OPERATION: &str = "play an RTMP stream";
 /// Transactions of what we ask for (section 7.2.1).
 const CONNECT: f64 = 1.0;
 const CREATE_STREAM: f64 = 2.0;
+/// Section 7.2.2.1 has it so.
+const PLAY: f64 = 0.0;
+
+/// The answers that a player needs before media can come: to its handshake, `connect` and `createStream`.
+pub(super) const NEEDED_ANSWERS: u8 = 3;
 
 /// Milliseconds that the server may send ahead: what players ask for.
 const BUFFER_MS: u32 = 3000;
@@ -65,6 +70,15 @@ impl Player {
         matches!(self.state, State::Playing(_))
     }
 
+    /// How many of [`NEEDED_ANSWERS`] have come, once the handshake is over.
+    pub(super) fn answers(&self) -> u8 {
+        match self.state {
+            State::New | State::Connecting => 1,
+            State::Creating => 2,
+            State::Playing(_) | State::Closing => NEEDED_ANSWERS,
+        }
+    }
+
     /// The handshake is over: section 7.2.1.1.
     pub(super) fn connect(&mut self, replies: &mut Replies) -> Result<()> {
         /// Every codec of a Flash player: servers that filter by it would leave media out otherwise.
@@ -114,6 +128,7 @@ impl Player {
                 self.play(id as u32, replies).map(|()| None)
             }
             ("_error", State::Connecting | State::Creating) => Err(refused(argument)),
+            ("_error", State::Playing(_)) if transaction == PLAY => Err(refused(argument)),
             ("onStatus", _) => self.on_status(argument),
             ("close", _) => Ok(self.end()),
             _ => Ok(None),
@@ -145,7 +160,7 @@ impl Player {
         const LIVE_OR_RECORDED: f64 = -2000.0;
         let arguments = vec![text(&self.wish.stream), Amf0Value::Number(LIVE_OR_RECORDED)];
         self.state = State::Playing(stream_id);
-        replies.call("play", 0.0, Amf0Value::Null, arguments, stream_id)?;
+        replies.call("play", PLAY, Amf0Value::Null, arguments, stream_id)?;
         replies.buffer_length(stream_id, BUFFER_MS)
     }
 

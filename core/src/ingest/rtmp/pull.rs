@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Action, Connection};
 use super::limits::LINGER_TIMEOUT;
-use super::player::Wish;
+use super::player::{NEEDED_ANSWERS, Wish};
+use super::tracks::Dropped;
 use crate::ingest::pull::{Open, PullSource};
 use crate::ingest::{EndReason, Publication};
 use crate::media::{Error, ErrorKind, Result};
@@ -36,7 +38,7 @@ pub async fn play(source: &PullSource, open: Open<'_>, stop: &CancellationToken)
     let stream = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(EndReason::EngineStopped),
-        connected = connected => connected.map_err(|_| too_late("it does not answer"))?,
+        connected = connected => connected.map_err(|_| too_late("the server does not answer"))?,
     };
     let stream = stream.map_err(|error| Error::io(OPERATION, error).with("address", source.address))?;
     // What is asked is small and awaited.
@@ -46,6 +48,7 @@ pub async fn play(source: &PullSource, open: Open<'_>, stop: &CancellationToken)
     let mut pulling = Pulling {
         connection: Connection::player(wish)?,
         publication: None,
+        facts: None,
         started: Instant::now(),
         heard: Instant::now(),
         buffer: vec![0; READ_BYTES],
@@ -54,7 +57,8 @@ pub async fn play(source: &PullSource, open: Open<'_>, stop: &CancellationToken)
     pulling.finish(&stream, played).await
 }
 
-/// App, stream and `tcUrl` of a URL: the app is the first part of the path.
+/// App, stream and `tcUrl` of a URL, as ffmpeg and librtmp read one: `app/stream`,
+/// `app/instance/stream`, and `app/mp4:folder/stream`, where the colon says that the stream begins.
 fn wish(source: &PullSource) -> Result<Wish> {
     let url = &source.url;
     let wrong = |message: &'static str| Error::new(ErrorKind::InvalidArgument, OPERATION, message);
@@ -64,8 +68,7 @@ fn wish(source: &PullSource) -> Result<Wish> {
         ));
     }
     let path = url.path().trim_start_matches('/');
-    let (app, stream) = path
-        .split_once('/')
+    let (app, stream) = app_and_stream(path)
         .filter(|(app, stream)| !app.is_empty() && !stream.is_empty())
         .ok_or_else(|| wrong("the URL is not rtmp://host/app/stream").with("url", source.shown()))?;
     let decoded = |text: &str| {
@@ -82,12 +85,25 @@ fn wish(source: &PullSource) -> Result<Wish> {
     })
 }
 
+/// Splits a path before its last part that can begin a stream's name.
+fn app_and_stream(path: &str) -> Option<(&str, &str)> {
+    let (app, rest) = path.split_once('/')?;
+    let instance = rest.split_once('/').map(|(instance, _)| instance);
+    let Some(instance) = instance.filter(|instance| !instance.is_empty() && !instance.contains(':')) else {
+        return Some((app, rest));
+    };
+    let (app, stream) = path.split_at_checked(app.len() + 1 + instance.len())?;
+    Some((app, stream.trim_start_matches('/')))
+}
+
 /// One connection of a pull.
 struct Pulling {
     connection: Connection,
     publication: Option<Box<dyn Publication>>,
+    /// What the source told of itself before its first track.
+    facts: Option<Map<String, Value>>,
     started: Instant,
-    /// When media came last, or else when the connection began.
+    /// When media or an answer that was waited for came last, or else when the connection began.
     heard: Instant,
     buffer: Vec<u8>,
 }
@@ -101,10 +117,12 @@ impl Pulling {
         stop: &CancellationToken,
     ) -> Result<EndReason> {
         loop {
-            let limit = if self.publication.is_some() {
+            let answers = self.connection.answers();
+            let is_answered = answers >= NEEDED_ANSWERS;
+            let limit = if is_answered {
                 source.idle_timeout
             } else {
-                source.answer_timeout.max(source.idle_timeout)
+                source.answer_timeout
             };
             let deadline = self.heard + limit;
             let ended = self.publication.as_ref().map(|publication| publication.cancelled());
@@ -126,7 +144,8 @@ impl Pulling {
             };
             match ready {
                 Err(_) if self.publication.is_some() => return Ok(EndReason::Idle),
-                Err(_) => return Err(too_late("the server sends no media")),
+                Err(_) if is_answered => return Err(too_late("the server sends no media")),
+                Err(_) => return Err(too_late("the server does not answer")),
                 Ok(Err(error)) => return self.broke(&error),
                 Ok(Ok(())) => {}
             }
@@ -138,6 +157,9 @@ impl Pulling {
             };
             if let Some(reason) = self.process(read, open)? {
                 return Ok(reason);
+            }
+            if self.connection.answers() > answers {
+                self.heard = Instant::now();
             }
             self.rest(read, stop).await;
         }
@@ -155,12 +177,19 @@ impl Pulling {
         let now = self.started.elapsed();
         while let Some(action) = self.connection.handle(&mut input, now)? {
             match action {
-                Action::Unpublish => return Ok(Some(EndReason::Unpublished)),
-                Action::Facts(facts) => self.opened(open)?.facts(facts),
-                Action::Track(track) => self.opened(open)?.track(track),
+                Action::Unpublish => return self.over().map(Some),
+                Action::Track(track) => {
+                    self.open(open)?;
+                    self.give(|publication| publication.track(track));
+                }
+                Action::Facts(facts) if self.publication.is_none() => self.facts = Some(facts),
+                Action::Facts(facts) => self.give(|publication| publication.facts(facts)),
                 Action::Sample(sample) => {
                     self.heard = Instant::now();
-                    self.opened(open)?.sample(sample);
+                    self.give(|publication| publication.sample(sample));
+                }
+                Action::Dropped(Dropped { track, reason, count }) => {
+                    self.give(|publication| publication.dropped(track, reason, count));
                 }
                 Action::Publish(_) => {}
             }
@@ -168,17 +197,36 @@ impl Pulling {
         Ok(None)
     }
 
-    /// The publication, opened with the first that the source tells of its stream.
-    fn opened(&mut self, open: Open<'_>) -> Result<&mut dyn Publication> {
-        if self.publication.is_none() {
-            let publication = open().map_err(|refusal| Error::new(ErrorKind::Cancelled, OPERATION, refusal.message))?;
-            self.publication = Some(publication);
-            self.heard = Instant::now();
+    /// Opens the publication, with the first track of the source.
+    fn open(&mut self, open: Open<'_>) -> Result<()> {
+        if self.publication.is_some() {
+            return Ok(());
         }
-        self.publication
-            .as_deref_mut()
-            .map(|publication| publication as &mut dyn Publication)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, OPERATION, "nothing was opened"))
+        let opened = open().map_err(|refusal| Error::new(ErrorKind::Cancelled, OPERATION, refusal.message));
+        self.publication = Some(opened?);
+        self.heard = Instant::now();
+        if let Some(facts) = self.facts.take() {
+            self.give(|publication| publication.facts(facts));
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, give: impl FnOnce(&mut dyn Publication)) {
+        if let Some(publication) = &mut self.publication {
+            give(publication.as_mut());
+        }
+    }
+
+    /// The server said that the stream is over.
+    fn over(&self) -> Result<EndReason> {
+        match self.publication {
+            Some(_) => Ok(EndReason::Unpublished),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                OPERATION,
+                "the server ended the stream before it sent any of it",
+            )),
+        }
     }
 
     /// Lets more gather, and lets recordings that are behind catch up.
@@ -257,4 +305,39 @@ impl Pulling {
 
 fn too_late(message: &'static str) -> Error {
     Error::new(ErrorKind::Timeout, OPERATION, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wished(url: &str) -> Wish {
+        wish(&PullSource {
+            url: url::Url::parse(url).unwrap(),
+            address: ([127, 0, 0, 1], 1936).into(),
+            transport: Default::default(),
+            answer_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_url_is_split_as_other_players_do() {
+        for (path, app, stream) in [
+            ("live/cam", "live", "cam"),
+            ("live/cam?token=a%20b&c", "live", "cam?token=a%20b&c"),
+            ("live/door/cam", "live/door", "cam"),
+            ("live/door/cam/high", "live/door", "cam/high"),
+            ("live/door//cam", "live/door", "cam"),
+            ("vod/mp4:films/a.mp4", "vod", "mp4:films/a.mp4"),
+            ("live//cam", "live", "/cam"),
+            ("a%20b/c%C3%BC", "a b", "cü"),
+        ] {
+            let wish = wished(&format!("rtmp://host/{path}"));
+            assert_eq!((wish.app.as_str(), wish.stream.as_str()), (app, stream), "{path}");
+            assert_eq!(wish.tc_url, format!("rtmp://host:1936/{app}"));
+        }
+        assert_eq!(wished("rtmp://[::1]:1936/live/cam").tc_url, "rtmp://[::1]:1936/live");
+    }
 }

@@ -19,6 +19,7 @@ use super::admission::Place;
 use super::connection::{Action, Connection};
 use super::limits::LINGER_TIMEOUT;
 use super::pace::Pace;
+use super::tracks::Dropped;
 use crate::ingest::{EndReason, Protocol, Publication, PublishRequest, SharedGate};
 use crate::media::{Error, ErrorKind, Result};
 
@@ -269,6 +270,9 @@ impl Session {
                 Action::Track(track) => self.with_publication(|publication| publication.track(track)),
                 Action::Facts(facts) => self.with_publication(|publication| publication.facts(facts)),
                 Action::Sample(sample) => self.with_publication(|publication| publication.sample(sample)),
+                Action::Dropped(Dropped { track, reason, count }) => {
+                    self.with_publication(|publication| publication.dropped(track, reason, count));
+                }
             }
         }
         Ok(())

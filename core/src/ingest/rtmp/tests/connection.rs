@@ -91,7 +91,7 @@ fn connect_is_answered_with_windows_chunk_size_and_success() {
 }
 
 #[test]
-fn an_encoder_that_tells_enhanced_abilities_is_answered_like_any_other() {
+fn an_encoder_that_tells_enhanced_abilities_is_told_ours() {
     let mut peer = Peer::new();
     let properties = object(&[
         ("app", text("live")),
@@ -100,7 +100,26 @@ fn an_encoder_that_tells_enhanced_abilities_is_answered_like_any_other() {
         ("videoFourCcInfoMap", object(&[("*", Amf0Value::Number(4.0))])),
     ]);
     peer.command("connect", 1.0, vec![properties], 0).unwrap();
-    assert_eq!(peer.command_answers()[0].0, "_result");
+    let (name, _, Amf0Value::Object(info)) = peer.command_answers().remove(0) else {
+        panic!("no information object");
+    };
+    assert_eq!(name, "_result");
+    let codes = ["avc1", "hvc1", "av01", "vp08", "vp09", "mp4a", ".mp3", "Opus"];
+    assert_eq!(
+        info["fourCcList"],
+        Amf0Value::StrictArray(codes.iter().map(|code| text(code)).collect())
+    );
+    let map = |codes: &[&str]| {
+        object(
+            &codes
+                .iter()
+                .map(|code| (*code, Amf0Value::Number(1.0)))
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(info["videoFourCcInfoMap"], map(&codes[..5]));
+    assert_eq!(info["audioFourCcInfoMap"], map(&codes[5..]));
+    assert_eq!(info["capsEx"], Amf0Value::Number(4.0), "ModEx");
 }
 
 #[test]
@@ -496,7 +515,9 @@ fn broken_headers_are_left_out_and_the_stream_goes_on() {
             .is_empty()
     );
     assert!(peer.send(&message(8, 0, 1, [0xAF, 0, 0xFF])).unwrap().is_empty());
-    assert!(peer.send(&message(8, 0, 1, [0x2F, 1, 2, 3, 4])).unwrap().is_empty());
+    // MP3 has a header in each frame: it is the frame that is left out.
+    let actions = peer.send(&message(8, 0, 1, [0x2F, 1, 2, 3, 4])).unwrap();
+    assert!(matches!(&actions[..], [Action::Dropped(dropped)] if dropped.reason == "malformed"));
     assert!(peer.connection.is_publishing());
 }
 

@@ -22,6 +22,7 @@ pub(super) enum Event {
     Track(TrackConfig),
     Facts(serde_json::Map<String, serde_json::Value>),
     Sample(Sample),
+    Dropped(TrackId, &'static str, u64),
     End(EndReason),
 }
 
@@ -73,7 +74,12 @@ impl Publication for Collected {
         self.collector.events.send(Event::Sample(sample)).unwrap();
     }
 
-    fn dropped(&mut self, _track: TrackId, _reason: &'static str, _count: u64) {}
+    fn dropped(&mut self, track: TrackId, reason: &'static str, count: u64) {
+        self.collector
+            .events
+            .send(Event::Dropped(track, reason, count))
+            .unwrap();
+    }
 
     fn reconnected(&mut self) {}
 
@@ -113,15 +119,22 @@ pub(super) struct Running {
     pub(super) serving: JoinHandle<Result<()>>,
 }
 
-impl Running {
-    pub(super) async fn start() -> Self {
+impl Collector {
+    pub(super) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Event>) {
         let (events, received) = mpsc::unbounded_channel();
-        let collector = Arc::new(Collector {
+        let collector = Self {
             events,
             terminate: CancellationToken::new(),
             full: AtomicBool::new(false),
             ready: Notify::new(),
-        });
+        };
+        (Arc::new(collector), received)
+    }
+}
+
+impl Running {
+    pub(super) async fn start() -> Self {
+        let (collector, received) = Collector::new();
         let (listener, address) = bind("127.0.0.1:0").await.unwrap();
         let stop = CancellationToken::new();
         let gate = Arc::new(Arc::clone(&collector));

@@ -4,11 +4,14 @@
 mod amf0;
 mod chunks;
 mod connection;
+mod enhanced;
 mod gate;
 mod hostile;
 mod media;
 mod peer;
+mod player;
 mod publishers;
+mod pull;
 mod server;
 
 use bytes::Bytes;

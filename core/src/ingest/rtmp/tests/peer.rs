@@ -1,5 +1,5 @@
 //! Gets a connection without a socket.
-//! Gives it an encoder to talk to, made of the crate's serializers, and the crate's reading of the answers.
+//! Gives it an encoder or a server to talk to, made of the crate's serializers, and the crate's reading of the answers.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use rml_rtmp::time::RtmpTimestamp;
 use super::super::commands::Ask;
 use super::super::connection::{Action, Connection};
 use super::super::message::Message;
+use super::super::player::Wish;
 use super::chunked;
 use crate::media::Result;
 
-/// An encoder at the other end of a [`Connection`].
+/// An encoder or a server at the other end of a [`Connection`].
 pub(super) struct Peer {
     pub(super) connection: Connection,
     pub(super) now: Duration,
@@ -64,6 +65,56 @@ impl Peer {
         };
         peer.feed(&response_bytes).unwrap();
         peer
+    }
+
+    /// A server that has shaken hands with a player.
+    pub(super) fn of_player() -> Self {
+        let wish = Wish {
+            app: "live".to_owned(),
+            tc_url: "rtmp://host:1935/live".to_owned(),
+            stream: "cam?token=x".to_owned(),
+        };
+        let mut peer = Self {
+            connection: Connection::player(wish).unwrap(),
+            now: Duration::ZERO,
+            serializer: ChunkSerializer::new(),
+            deserializer: ChunkDeserializer::new(),
+            sent: Vec::new(),
+        };
+        let mut server = Handshake::new(PeerType::Server);
+        let HandshakeProcessResult::InProgress { response_bytes } = server.process_bytes(&peer.output()).unwrap()
+        else {
+            panic!("the handshake is over too early");
+        };
+        peer.feed(&response_bytes).unwrap();
+        let second = peer.connection.output()[..1536].to_vec();
+        peer.connection.written(second.len());
+        assert!(matches!(
+            server.process_bytes(&second),
+            Ok(HandshakeProcessResult::Completed { .. })
+        ));
+        peer
+    }
+
+    /// A server whose player waits for media on message stream 1.
+    pub(super) fn playing() -> Self {
+        let mut peer = Self::of_player();
+        let result = object(&[("code", text("NetConnection.Connect.Success"))]);
+        peer.command("_result", 1.0, vec![Amf0Value::Null, result], 0).unwrap();
+        let stream = Amf0Value::Number(1.0);
+        peer.command("_result", 2.0, vec![Amf0Value::Null, stream], 0).unwrap();
+        peer.answers();
+        peer
+    }
+
+    /// Says an `onStatus` of a level and code.
+    pub(super) fn status(&mut self, level: &str, code: &str) -> Result<Vec<Action>> {
+        let info = object(&[
+            ("level", text(level)),
+            ("code", text(code)),
+            ("description", text("so it is")),
+        ]);
+        self.command("onStatus", 0.0, vec![Amf0Value::Null, info], 1)
     }
 
     /// A peer that has connected to the app `live` and created message stream 1.

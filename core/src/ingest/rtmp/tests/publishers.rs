@@ -25,7 +25,7 @@ fn arrived(events: Vec<Event>) -> (Vec<Frame>, Vec<CodecConfig>, EndReason) {
             )),
             Event::Track(track) => codecs.push(track.codec),
             Event::End(reason) => end = Some(reason),
-            Event::Publish(_) | Event::Facts(_) => {}
+            Event::Publish(_) | Event::Facts(_) | Event::Dropped(..) => {}
         }
     }
     (frames, codecs, end.unwrap())

@@ -5,7 +5,9 @@ import subprocess
 import media
 import publishers
 import pytest
+import rest
 import sources
+import test_rtmp_pull as pulls
 
 #: Encoders of 5 s, and the settings that keep each codec as it comes.
 PICTURES = {
@@ -22,8 +24,11 @@ def source(video, audio):
     return sources._ffmpeg(f"enhanced-{video}-{audio}.mp4", [*inputs, *PICTURES[video], *SOUND[audio], "-strict", "-2"])
 
 
+AS_IT_COMES = {"record_formats": "h264-mp4,h265-mp4,av1-mp4,vp9-mp4", "mp4_audio_codec": "copy"}
+
+
 def serve_as_it_comes(serve):
-    return serve(record_formats="h264-mp4,h265-mp4,av1-mp4,vp9-mp4", mp4_audio_codec="copy")
+    return serve(**AS_IT_COMES)
 
 
 @pytest.mark.parametrize(("video", "audio"), [("hevc", "aac"), ("hevc", "opus"), ("av1", "opus"), ("vp9", "opus"), ("h264", "opus")])
@@ -85,3 +90,33 @@ def test_hevc_goes_into_ts_and_av1_with_opus_into_webm(serve):
         assert len(media.read(path)["video"].packets) == len(frames)
         assert abs(event["duration_ms"] - 5000) < 100
         server.stop()
+
+
+def test_tracks_beside_the_first_of_their_kind_are_counted_as_dropped(serve):
+    server = serve_as_it_comes(serve)
+    sent = source("hevc", "opus")
+    command = publishers.ffmpeg(sent, server.url("enhanced"), binary=publishers.FFMPEG_9)
+    # Two of each in one stream: ffmpeg sends the second as Enhanced RTMP's multitrack.
+    twice = [word for kind in "vvaa" for word in ("-map", f"0:{kind}")]
+    publishers.run(command[: command.index("-c")] + twice + command[command.index("-c") :])
+    event, path = server.finished("enhanced")
+    media.assert_same(sent, path)
+    for track in event["tracks"]:
+        assert track["dropped"] == {"multitrack": track["samples_written"]}
+        assert track["samples_in"] == 2 * track["samples_written"]
+    server.stop()
+
+
+@pytest.mark.parametrize(("video", "audio"), [("hevc", "opus"), ("av1", "aac"), ("vp9", "opus")])
+def test_what_ffmpeg_serves_by_fourcc_is_pulled_packet_for_packet(serve, video, audio):
+    sent, url = source(video, audio), f"rtmp://127.0.0.1:{pulls.free_port()}/live/cam"
+    server = pulls.puller(serve, **AS_IT_COMES)
+    session = pulls.pull(server, url)
+    command = publishers.ffmpeg(sent, url, binary=publishers.FFMPEG_9)
+    publishers.run([*command[:-1], "-listen", "1", url])
+    server.wait_for("session_interrupted", media_session_id=session)
+    assert rest.call(server, "pull/terminate", mediaSessionId=session).status == 200
+    event, path = server.finished("pulled")
+    assert (event["video_codec"], event["audio_codec"]) == ({"hevc": "h265"}.get(video, video), audio)
+    media.assert_same(sent, path)
+    server.stop()

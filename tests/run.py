@@ -4,6 +4,7 @@ one fails. Each part's closing lines are read and summed up into one last line."
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ PARTS = {
     "python": ("Python package: wheel, pytest, types", "bindings-python/run-tests.sh"),
     "node": ("Node package: types, node's test runner", "bindings-node/run-tests.sh"),
     "build": ("optimised build", "cargo build --release -p livereel-server -p livereel-load -p livereel-ffi"),
-    "e2e": ("whole servers with real encoders", "python -m pytest -q -n 4 tests/e2e"),
+    "e2e": ("whole servers with real encoders", "python -m pytest -q -n 4 -m 'not alone' tests/e2e"),
+    "live": ("browsers and cameras, one by one", "python -m pytest -q -n 0 -m alone tests/e2e"),
 }
 
 
@@ -98,7 +100,7 @@ def run(name):
     tally = Tally()
     try:
         process = subprocess.Popen(
-            command.split(),
+            shlex.split(command),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

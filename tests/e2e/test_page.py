@@ -15,6 +15,9 @@ from playwright.sync_api import expect
 from rest import address, request
 from server import DEADLINE_S
 
+#: Real-time media of browsers and cameras, which judges starve where others run beside it.
+pytestmark = pytest.mark.alone
+
 SECONDS = 30 if os.environ.get("REEL_SOAK") else 8
 
 #: By how much a file may be longer or shorter than the page said that it ran.

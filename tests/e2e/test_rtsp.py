@@ -9,6 +9,9 @@ import pytest
 import rest
 import sources
 
+#: Real-time media of browsers and cameras, which judges starve where others run beside it.
+pytestmark = pytest.mark.alone
+
 #: 90 kHz against the finer ticks of files, twice rounded; Matroska's own times are whole milliseconds.
 TICK_MS = 2 / 90
 MATROSKA_MS = 1.0

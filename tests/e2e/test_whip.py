@@ -15,6 +15,9 @@ from playwright.sync_api import sync_playwright
 from publishers import FFMPEG_9
 from server import Server
 
+#: Real-time media of browsers and cameras, which judges starve where others run beside it.
+pytestmark = pytest.mark.alone
+
 FAKE_DEVICES = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",

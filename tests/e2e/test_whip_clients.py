@@ -1,9 +1,13 @@
 """WHIP of other makers than browsers: ffmpeg 9 and libdatachannel, which share no code with them or each other."""
 
 import media
+import pytest
 import whip_clients
 from publishers import running
 from rest import address
+
+#: Real-time media of browsers and cameras, which judges starve where others run beside it.
+pytestmark = pytest.mark.alone
 
 SETTINGS = {
     "http_listen": "127.0.0.1:0",

@@ -149,7 +149,7 @@ pub(in crate::ingest) fn h265(options: &str, mtu: u32) -> Source {
 pub(in crate::ingest) fn vp8(mtu: u32) -> Source {
     source(
         PICTURES,
-        "-pix_fmt yuv420p -c:v libvpx -deadline realtime -cpu-used 8 -lag-in-frames 0 -g 25 -b:v 600k",
+        "-pix_fmt yuv420p -c:v libvpx -deadline realtime -cpu-used -8 -lag-in-frames 0 -g 25 -b:v 600k",
         "a.webm",
         &format!("matroskademux ! rtpvp8pay picture-id-mode=2 mtu={mtu} {NUMBERS}"),
     )
@@ -158,7 +158,7 @@ pub(in crate::ingest) fn vp8(mtu: u32) -> Source {
 pub(in crate::ingest) fn vp9(mtu: u32) -> Source {
     source(
         PICTURES,
-        "-pix_fmt yuv420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -lag-in-frames 0 -g 25 -b:v 600k",
+        "-pix_fmt yuv420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -threads 1 -lag-in-frames 0 -g 25 -b:v 600k",
         "a.webm",
         &format!("matroskademux ! vp9parse ! rtpvp9pay picture-id-mode=2 mtu={mtu} {NUMBERS}"),
     )

@@ -229,6 +229,14 @@ fn line(entry: &Entry) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A child that the host is about to start holds the descriptor, and the lock with it, until its
+        // exec: closing alone would leave the queue locked for that moment. Closing unlocks otherwise.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 /// `None` where another engine holds it.
 fn open_locked(path: &Path) -> std::io::Result<Option<File>> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC;
